@@ -1,0 +1,153 @@
+"""Op: one PyTorch operator with its schema, reference, fake, gradient and implementations."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+
+import torch
+
+from graphkern import _native
+
+NAMESPACE = "graphkern"
+KEYS = {"cpu": "CPU", "cuda": "CUDA"}
+OPS: dict[str, Op] = {}
+
+_LIBRARY = torch.library.Library(NAMESPACE, "DEF")
+
+
+class Op:
+    """A PyTorch operator `graphkern::name` and everything that can serve it.
+
+    Args:
+        name: operator name; `csrc/<name>/` registers native kernels under it.
+        schema: what follows the name in the schema string: "(Tensor x) -> Tensor".
+        reference: the specification in plain torch; takes the operator's arguments, works on every device.
+        fake: shapes and dtypes of the results, for tracing.
+        backward, setup_context: gradient formula, as for `torch.library.register_autograd`; without one, calling
+            backward raises NotImplementedError.
+        triton: "module:function" that launches Triton kernels; imported when first used.
+
+    A call goes straight to the torch dispatcher. The reference serves every device that has no kernel of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        schema: str,
+        *,
+        reference: Callable,
+        fake: Callable,
+        backward: Callable | None = None,
+        setup_context: Callable | None = None,
+        triton: str | None = None,
+    ) -> None:
+        self.name = name
+        self.reference = reference
+        self._triton = triton
+        self._override: dict[str, str] = {}  # device -> implementation put there by `use` or as its default
+        _LIBRARY.define(name + schema)
+        _LIBRARY.impl(name, reference, "CompositeExplicitAutograd")
+        torch.library.register_fake(self.qualname, fake, lib=_LIBRARY)
+        if backward is None:
+            backward = self._no_gradient
+        torch.library.register_autograd(self.qualname, backward, setup_context=setup_context, lib=_LIBRARY)
+        self._call = getattr(getattr(torch.ops, NAMESPACE), name).default
+        OPS[name] = self
+
+    @property
+    def qualname(self) -> str:
+        return f"{NAMESPACE}::{self.name}"
+
+    def __call__(self, *args):  # type: ignore[no-untyped-def]
+        return self._call(*args)
+
+    def active(self, device: str) -> str:
+        """Which implementation serves this op on a device type ("cpu" or "cuda"): cpu, cuda, triton or reference."""
+        if device in self._override:
+            return self._override[device]
+        return device if self.missing(device) is None else "reference"
+
+    def missing(self, implementation: str) -> str | None:
+        """Why an implementation cannot serve this op here, or None where it can."""
+        if implementation == "reference":
+            return None
+        if implementation == "triton":
+            if self._triton is None:
+                return "no Triton kernel is written"
+            if importlib.util.find_spec("triton") is None:
+                return "the package triton is not installed"
+            if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
+                return "torch sees no CUDA device, and TRITON_INTERPRET=1 is not set"
+            return None
+        if implementation not in KEYS:
+            raise ValueError(f"unknown implementation {implementation!r}: one of cpu, cuda, triton, reference")
+        if implementation in _native.absent:
+            return _native.absent[implementation]
+        if not torch._C._dispatch_has_kernel_for_dispatch_key(self.qualname, KEYS[implementation]):
+            return f"no {implementation} kernel is written"
+        return None
+
+    def implementation(self, name: str) -> Callable:
+        """The Python function behind `triton` or `reference`."""
+        if name == "reference":
+            return self.reference
+        assert self._triton is not None
+        module, function = self._triton.split(":")
+        return getattr(importlib.import_module(module), function)
+
+    def devices(self, implementation: str) -> list[str]:
+        """Device types on which an implementation runs here."""
+        if implementation in KEYS:
+            return [implementation]
+        has_cuda = torch.cuda.is_available()
+        if implementation == "triton":
+            return ["cuda"] if has_cuda else ["cpu"]
+        return ["cpu", "cuda"] if has_cuda else ["cpu"]
+
+    def _no_gradient(self, ctx, *grads):  # type: ignore[no-untyped-def]
+        raise NotImplementedError(f"{self.qualname} has no gradient formula")
+
+
+@contextlib.contextmanager
+def use(implementation: str, *ops: str) -> Iterator[None]:
+    """Serve ops by one implementation ("cpu", "cuda", "triton", "reference") for the length of a `with` block.
+
+    Args:
+        implementation: who shall serve.
+        ops: operator names; none means every op for which the implementation is written.
+    Raises: NotImplementedError with every reason why it cannot; ValueError for an unknown name. Process-wide, so not
+        to be entered from two threads at a time.
+    """
+    unknown = [name for name in ops if name not in OPS]
+    if unknown:
+        raise ValueError(f"unknown ops {unknown}: one of {sorted(OPS)}")
+    chosen = [OPS[name] for name in ops or OPS]
+    reasons = {op.name: op.missing(implementation) for op in chosen}
+    if not ops:
+        written = {name: reason for name, reason in reasons.items() if reason is None or "is written" not in reason}
+        reasons = written or reasons
+    refused = [f"{name}: {reason}" for name, reason in reasons.items() if reason is not None]
+    if refused:
+        raise NotImplementedError(f"{implementation} cannot serve " + "; ".join(refused))
+    with contextlib.ExitStack() as stack:
+        for name in reasons:
+            stack.enter_context(_override(OPS[name], implementation))
+        yield
+
+
+@contextlib.contextmanager
+def _override(op: Op, implementation: str) -> Iterator[None]:
+    previous = dict(op._override)
+    with torch.library._scoped_library(NAMESPACE, "IMPL") as library:
+        for device in op.devices(implementation):
+            if op.active(device) != implementation:
+                library.impl(op.name, op.implementation(implementation), KEYS[device], allow_override=True)
+                op._override[device] = implementation
+        try:
+            yield
+        finally:
+            op._override = previous

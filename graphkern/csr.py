@@ -1,0 +1,253 @@
+"""The one sparse type: a graph as compressed sparse rows, with its cached transpose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+INDEX_DTYPES = (torch.int32, torch.int64)
+
+# How a graph enters an op: the CSR, its transpose, and for both the row of `weight` that each stored edge reads
+# (`edge`, `t_edge`; None is the identity). Backward passes swap the two halves.
+GRAPH_SCHEMA = "Tensor indptr, Tensor indices, Tensor? edge, Tensor? t_indptr, Tensor? t_indices, Tensor? t_edge"
+GraphTensors = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+
+
+class CSR:
+    """An N x M sparse pattern in compressed rows: rows are destinations, columns are sources.
+
+    The neighbors of row i are ``indices[indptr[i]:indptr[i + 1]]``, in any order; parallel edges count. Frozen: the
+    tensors are never written.
+
+    Args:
+        indptr: [N + 1] int32 or int64, starts at 0, never decreases, ends at E.
+        indices: [E], same dtype and device as indptr, each in [0, num_cols).
+        num_cols: M.
+        edge_id: [E] position of each stored edge in the caller's edge order; None is 0, 1, ..., E - 1.
+        validate: read the values once and check them. With False, values that break the rules above give undefined
+            results in every op.
+
+    Raises:
+        TypeError: the index dtype is not int32 or int64, or the two differ.
+        ValueError: wrong shape or device, decreasing indptr, index out of range.
+
+    Cost: no copy. The transpose (built on first need) holds N + M + 2 E more indices.
+    """
+
+    __slots__ = ("__weakref__", "_edge_id", "_permutation", "_transpose", "indices", "indptr", "num_cols")
+
+    indptr: Tensor
+    indices: Tensor
+    num_cols: int
+    _edge_id: Tensor | None
+    _transpose: CSR | None
+    _permutation: Tensor | None
+
+    def __init__(
+        self, indptr: Tensor, indices: Tensor, num_cols: int, *, edge_id: Tensor | None = None, validate: bool = True
+    ) -> None:
+        _check_layout(indptr, indices, num_cols, edge_id)
+        if validate:
+            _check_values(indptr, indices, num_cols)
+        for name, value in (
+            ("indptr", indptr.contiguous()),
+            ("indices", indices.contiguous()),
+            ("num_cols", int(num_cols)),
+            ("_edge_id", edge_id),
+            ("_transpose", None),
+            ("_permutation", None),
+        ):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"CSR is frozen: cannot set {name}")
+
+    @classmethod
+    def from_edge_index(cls, edge_index: Tensor, num_rows: int, num_cols: int) -> CSR:
+        """Sort edges by destination, keeping the caller's order within a row.
+
+        Args:
+            edge_index: [2, E] int32 or int64: sources (columns), then destinations (rows).
+            num_rows: N. num_cols: M.
+        Returns: a CSR whose ``edge_id`` leads back to the columns of edge_index.
+        Raises: TypeError for a dtype that is not int32 or int64; ValueError for a wrong shape or an index out of range.
+        Cost: one stable counting sort, O(E + N).
+        """
+        if edge_index.dim() != 2 or edge_index.shape[0] != 2:
+            raise ValueError(f"edge_index must be [2, E] but is {list(edge_index.shape)}")
+        _check_index_dtype(edge_index, "edge_index")
+        source, destination = edge_index[0].contiguous(), edge_index[1].contiguous()
+        _check_range(source, num_cols, "edge_index[0] (source)")
+        _check_range(destination, num_rows, "edge_index[1] (destination)")
+        indptr, edge_id = torch.ops.graphkern.counting_sort(destination, num_rows)
+        return cls(indptr, source[edge_id], num_cols, edge_id=edge_id, validate=False)
+
+    @classmethod
+    def from_scipy(cls, matrix: csr_array) -> CSR:
+        """The pattern of a scipy sparse matrix (values are dropped; ``matrix.tocsr().data`` has them in CSR order)."""
+        matrix = matrix.tocsr()
+        return cls(torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.indices), matrix.shape[1])
+
+    @classmethod
+    def from_torch_sparse(cls, matrix: Tensor) -> CSR:
+        """The pattern of a 2-D ``torch.sparse_csr`` or ``torch.sparse_coo`` tensor (values are dropped)."""
+        if matrix.layout == torch.sparse_coo and matrix.dim() == 2:
+            row, col = matrix._indices()
+            return cls.from_edge_index(torch.stack([col, row]), matrix.shape[0], matrix.shape[1])
+        if matrix.layout == torch.sparse_csr and matrix.dim() == 2:
+            return cls(matrix.crow_indices(), matrix.col_indices(), matrix.shape[1])
+        raise ValueError(f"expected a 2-D sparse_csr or sparse_coo tensor but got {matrix.dim()}-D {matrix.layout}")
+
+    def to_scipy(self) -> csr_array:
+        """A ``scipy.sparse.csr_array`` of ones; parallel edges stay separate entries."""
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        indptr, indices = self.indptr.cpu().numpy(), self.indices.cpu().numpy()
+        return csr_array((np.ones(self.num_edges), indices, indptr), shape=(self.num_rows, self.num_cols))
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> CSR:
+        """The same graph on another device or with another index dtype (int32 or int64); self where nothing changes."""
+        device = self.device if device is None else torch.device(device)
+        dtype = self.indptr.dtype if dtype is None else dtype
+        if dtype not in INDEX_DTYPES:
+            raise TypeError(f"dtype must be int32 or int64 but is {dtype}")
+        if dtype == torch.int32 and max(self.num_edges, self.num_cols) > torch.iinfo(torch.int32).max:
+            raise ValueError(f"{self.num_edges} edges and {self.num_cols} columns do not fit int32")
+        if device == self.device and dtype == self.indptr.dtype:
+            return self
+        return self._map(lambda t: t.to(device=device, dtype=dtype, non_blocking=True))
+
+    def pin_memory(self) -> CSR:
+        """The same graph in page-locked host memory."""
+        return self._map(Tensor.pin_memory)
+
+    def t(self) -> CSR:
+        """The M x N transpose, built once and kept; ``t().edge_id`` leads to the same edges, and ``t().t() is self``."""
+        if self._transpose is None:
+            indptr, permutation = torch.ops.graphkern.counting_sort(self.indices, self.num_cols)
+            edge_id = permutation if self._edge_id is None else self._edge_id[permutation]
+            indices = self.row_index()[permutation]
+            transpose = CSR(indptr, indices, self.num_rows, edge_id=edge_id, validate=False)
+            object.__setattr__(transpose, "_transpose", self)
+            object.__setattr__(self, "_permutation", permutation)
+            object.__setattr__(self, "_transpose", transpose)
+        assert self._transpose is not None
+        return self._transpose
+
+    def row_index(self) -> Tensor:
+        """[E] row of each stored edge. Cost: writes E indices."""
+        rows = torch.arange(self.num_rows, dtype=self.indptr.dtype, device=self.device)
+        return torch.repeat_interleave(rows, self.degree(), output_size=self.num_edges)
+
+    def degree(self) -> Tensor:
+        """[N] number of edges of each row, in the index dtype."""
+        return self.indptr[1:] - self.indptr[:-1]
+
+    def tensors(self, transpose: bool) -> GraphTensors:
+        """The tensors that ops take (see GRAPH_SCHEMA); the transposed half only where a gradient will need it."""
+        if not transpose:
+            return self.indptr, self.indices, None, None, None, None
+        other = self.t()
+        if self._permutation is None:  # self was made as the transpose of `other`
+            inverse = torch.empty_like(other._permutation)
+            positions = torch.arange(self.num_edges, dtype=inverse.dtype, device=self.device)
+            object.__setattr__(self, "_permutation", inverse.scatter_(0, other._permutation.long(), positions))
+        return self.indptr, self.indices, None, other.indptr, other.indices, self._permutation
+
+    @property
+    def edge_id(self) -> Tensor:
+        if self._edge_id is None:
+            return torch.arange(self.num_edges, dtype=self.indptr.dtype, device=self.device)
+        return self._edge_id
+
+    @property
+    def num_rows(self) -> int:
+        return self.indptr.shape[0] - 1
+
+    @property
+    def num_edges(self) -> int:
+        return self.indices.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.indices.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.indices.dtype
+
+    def __repr__(self) -> str:
+        shape = f"{self.num_rows} x {self.num_cols}, {self.num_edges} edges"
+        return f"CSR({shape}, {str(self.dtype).removeprefix('torch.')}, {self.device})"
+
+    def _map(self, function) -> CSR:  # type: ignore[no-untyped-def]
+        edge_id = None if self._edge_id is None else function(self._edge_id)
+        return CSR(function(self.indptr), function(self.indices), self.num_cols, edge_id=edge_id, validate=False)
+
+
+def _check_layout(indptr: Tensor, indices: Tensor, num_cols: int, edge_id: Tensor | None) -> None:
+    _check_index_dtype(indptr, "indptr")
+    _check_index_dtype(indices, "indices")
+    if indptr.dtype != indices.dtype:
+        raise TypeError(f"indptr is {indptr.dtype} but indices is {indices.dtype}")
+    if indptr.dim() != 1 or indptr.shape[0] < 1:
+        raise ValueError(f"indptr must be [N + 1] but is {list(indptr.shape)}")
+    if indices.dim() != 1:
+        raise ValueError(f"indices must be [E] but is {list(indices.shape)}")
+    if indptr.device != indices.device:
+        raise ValueError(f"indptr is on {indptr.device} but indices is on {indices.device}")
+    if num_cols < 0:
+        raise ValueError(f"num_cols must not be negative but is {num_cols}")
+    if edge_id is not None and edge_id.shape != indices.shape:
+        raise ValueError(f"edge_id is {list(edge_id.shape)} but there are {indices.shape[0]} edges")
+
+
+def _check_values(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
+    first, last = int(indptr[0]), int(indptr[-1])
+    if first != 0 or last != indices.shape[0]:
+        raise ValueError(f"indptr must run from 0 to {indices.shape[0]} (edges) but runs from {first} to {last}")
+    falls = indptr[1:] < indptr[:-1]
+    if bool(falls.any()):
+        row = int(falls.to(torch.uint8).argmax())
+        raise ValueError(f"indptr must not decrease but indptr[{row + 1}] < indptr[{row}]")
+    _check_range(indices, num_cols, "indices")
+
+
+def _check_index_dtype(index: Tensor, name: str) -> None:
+    if index.dtype not in INDEX_DTYPES:
+        raise TypeError(f"{name} must be int32 or int64 but is {index.dtype}")
+
+
+def _check_range(index: Tensor, size: int, name: str) -> None:
+    if index.shape[0] == 0:
+        return
+    low, high = (int(bound) for bound in torch.aminmax(index))
+    if low < 0 or high >= size:
+        raise ValueError(f"{name} must be in [0, {size}) but runs from {low} to {high}")
+
+
+def _flatten(adj: CSR) -> tuple[list[Tensor | None], int]:
+    return [adj.indptr, adj.indices, adj._edge_id], adj.num_cols
+
+
+def _flatten_with_keys(adj: CSR) -> tuple[list[tuple[pytree.GetAttrKey, Tensor | None]], int]:
+    children, num_cols = _flatten(adj)
+    names = ("indptr", "indices", "edge_id")
+    return [(pytree.GetAttrKey(name), child) for name, child in zip(names, children, strict=True)], num_cols
+
+
+def _unflatten(children: list[Tensor | None], num_cols: int) -> CSR:
+    indptr, indices, edge_id = children
+    return CSR(indptr, indices, num_cols, edge_id=edge_id, validate=False)  # type: ignore[arg-type]
+
+
+pytree.register_pytree_node(
+    CSR, _flatten, _unflatten, flatten_with_keys_fn=_flatten_with_keys, serialized_type_name="graphkern.CSR"
+)

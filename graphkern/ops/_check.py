@@ -1,0 +1,49 @@
+"""Checks that the public functions share. ValueError for shape and range, TypeError for dtype."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkern.csr import CSR, INDEX_DTYPES
+
+FLOAT_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def is_csr(adj: object) -> None:
+    if not isinstance(adj, CSR):
+        raise TypeError(f"adj must be a graphkern.CSR but is {type(adj).__name__}")
+
+
+def floating(**tensors: Tensor) -> None:
+    """Each tensor has one of FLOAT_DTYPES, all the same, all on one device."""
+    first_name, first = next(iter(tensors.items()))
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} must be a Tensor but is {type(tensor).__name__}")
+        if tensor.dtype not in FLOAT_DTYPES:
+            raise TypeError(f"{name} must be float32, float64, float16 or bfloat16 but is {tensor.dtype}")
+        if tensor.dtype != first.dtype:
+            raise TypeError(f"{name} is {tensor.dtype} but {first_name} is {first.dtype}")
+        if tensor.device != first.device:
+            raise ValueError(f"{name} is on {tensor.device} but {first_name} is on {first.device}")
+
+
+def same_device(adj: CSR, tensor: Tensor, name: str) -> None:
+    if tensor.device != adj.device:
+        raise ValueError(f"{name} is on {tensor.device} but adj is on {adj.device}")
+
+
+def index(tensor: Tensor, name: str, size: int) -> None:
+    """[n] int32 or int64, each in [0, size). Values are read on the CPU and in eager mode only: elsewhere a look costs
+    a synchronisation, and the kernels guard themselves."""
+    if not isinstance(tensor, Tensor) or tensor.dtype not in INDEX_DTYPES:
+        got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise TypeError(f"{name} must be an int32 or int64 Tensor but is {got}")
+    if tensor.dim() != 1:
+        raise ValueError(f"{name} must be 1-D but is {list(tensor.shape)}")
+    if torch.compiler.is_compiling() or tensor.device.type != "cpu" or tensor.numel() == 0:
+        return
+    low, high = torch.aminmax(tensor)
+    if low < 0 or high >= size:
+        raise ValueError(f"{name} must be in [0, {size}) but runs from {int(low)} to {int(high)}")

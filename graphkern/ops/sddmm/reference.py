@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def sddmm(
+    indptr: Tensor,
+    indices: Tensor,
+    edge: Tensor | None,
+    t_indptr: Tensor | None,
+    t_indices: Tensor | None,
+    t_edge: Tensor | None,
+    q: Tensor,
+    k: Tensor,
+    heads: int,
+) -> Tensor:
+    """q: [N, F], k: [M, F], heads divides F. Returns [E, heads], stored edge e at row edge[e] (or e)."""
+    num_rows, num_edges, degree = indptr.shape[0] - 1, indices.shape[0], (indptr[1:] - indptr[:-1]).long()
+    row = torch.repeat_interleave(torch.arange(num_rows, device=q.device), degree, output_size=num_edges)
+    accumulate = torch.float64 if q.dtype == torch.float64 else torch.float32
+    product = q[row].to(accumulate) * k[indices.long()].to(accumulate)
+    out = product.view(num_edges, heads, q.shape[1] // heads).sum(-1).to(q.dtype)
+    return out if edge is None else torch.empty_like(out).index_copy(0, edge.long(), out)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def spmm(
+    indptr: Tensor,
+    indices: Tensor,
+    edge: Tensor | None,
+    t_indptr: Tensor | None,
+    t_indices: Tensor | None,
+    t_edge: Tensor | None,
+    x: Tensor,
+    weight: Tensor | None,
+    reduce: str,
+) -> Tensor:
+    """x: [M, F]; weight: [rows, H] read at edge[e] (or e), H divides F; reduce: sum or mean. Returns [N, F]."""
+    num_rows, degree = indptr.shape[0] - 1, (indptr[1:] - indptr[:-1]).long()
+    row = torch.repeat_interleave(torch.arange(num_rows, device=x.device), degree, output_size=indices.shape[0])
+    accumulate = torch.float64 if x.dtype == torch.float64 else torch.float32
+    message = x[indices.long()].to(accumulate)
+    if weight is not None:
+        per_edge = weight if edge is None else weight[edge.long()]
+        heads = weight.shape[1]
+        per_head = message.view(-1, heads, x.shape[1] // heads) * per_edge.to(accumulate)[:, :, None]
+        message = per_head.view(-1, x.shape[1])
+    out = torch.zeros(num_rows, x.shape[1], dtype=accumulate, device=x.device).index_add(0, row, message)
+    if reduce == "mean":
+        out = out / degree.clamp(min=1)[:, None]
+    return out.to(x.dtype)
