@@ -9,7 +9,7 @@ from torch import Tensor
 from graphkern._op import Op
 from graphkern.ops.spmm_extremum import reference
 
-_GRAPH = "Tensor indptr, Tensor indices, Tensor? t_indptr, Tensor? t_indices, Tensor? t_edge"
+_GRAPH = "Tensor indptr, Tensor indices, Tensor t_indptr, Tensor t_indices, Tensor t_edge"
 _TRITON = "graphkern.ops.spmm_extremum.triton:"
 
 
@@ -85,7 +85,8 @@ def _backward_grad_weight(ctx: Any, outer: Tensor) -> tuple:
 
 SPMM_EXTREMUM = Op(
     "spmm_extremum",
-    f"({_GRAPH}, Tensor x, Tensor? weight, str reduce) -> (Tensor, Tensor)",
+    "(Tensor indptr, Tensor indices, Tensor? t_indptr, Tensor? t_indices, Tensor? t_edge, Tensor x, Tensor? weight,"
+    " str reduce) -> (Tensor, Tensor)",
     reference=reference.spmm_extremum,
     fake=_fake,
     backward=_backward,
