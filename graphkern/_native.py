@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from pathlib import Path
 
@@ -37,8 +38,12 @@ def build_info() -> dict[str, str]:
 
 
 def isa() -> str:
-    """The instruction set whose kernels run: baseline, avx2 or avx512; 'none' without the CPU library."""
-    return torch.ops.graphkern._isa() if "cpu" in loaded else "none"
+    """The instruction set whose kernels run: baseline, avx2 or avx512 (or why GRAPHKERN_ISA cannot be met)."""
+    if "cpu" not in loaded:
+        return "none"
+    function = ctypes.CDLL(str(loaded["cpu"])).graphkern_isa
+    function.restype = ctypes.c_char_p
+    return function().decode()
 
 
 def _why_not_built(name: str) -> str:

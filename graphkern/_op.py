@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 
@@ -48,7 +47,7 @@ class Op:
         self.name = name
         self.reference = reference
         self._triton = triton
-        self._override: dict[str, str] = {}  # device -> implementation put there by `use` or as its default
+        self.override: dict[str, str] = {}  # device -> implementation that Python put there
         _LIBRARY.define(name + schema)
         _LIBRARY.impl(name, reference, "CompositeExplicitAutograd")
         torch.library.register_fake(self.qualname, fake, lib=_LIBRARY)
@@ -67,8 +66,8 @@ class Op:
 
     def active(self, device: str) -> str:
         """Which implementation serves this op on a device type ("cpu" or "cuda"): cpu, cuda, triton or reference."""
-        if device in self._override:
-            return self._override[device]
+        if device in self.override:
+            return self.override[device]
         return device if self.missing(device) is None else "reference"
 
     def missing(self, implementation: str) -> str | None:
@@ -112,42 +111,11 @@ class Op:
         raise NotImplementedError(f"{self.qualname} has no gradient formula")
 
 
-@contextlib.contextmanager
-def use(implementation: str, *ops: str) -> Iterator[None]:
-    """Serve ops by one implementation ("cpu", "cuda", "triton", "reference") for the length of a `with` block.
-
-    Args:
-        implementation: who shall serve.
-        ops: operator names; none means every op for which the implementation is written.
-    Raises: NotImplementedError with every reason why it cannot; ValueError for an unknown name. Process-wide, so not
-        to be entered from two threads at a time.
-    """
-    unknown = [name for name in ops if name not in OPS]
-    if unknown:
-        raise ValueError(f"unknown ops {unknown}: one of {sorted(OPS)}")
-    chosen = [OPS[name] for name in ops or OPS]
-    reasons = {op.name: op.missing(implementation) for op in chosen}
-    if not ops:
-        written = {name: reason for name, reason in reasons.items() if reason is None or "is written" not in reason}
-        reasons = written or reasons
-    refused = [f"{name}: {reason}" for name, reason in reasons.items() if reason is not None]
-    if refused:
-        raise NotImplementedError(f"{implementation} cannot serve " + "; ".join(refused))
-    with contextlib.ExitStack() as stack:
-        for name in reasons:
-            stack.enter_context(_override(OPS[name], implementation))
-        yield
-
-
-@contextlib.contextmanager
-def _override(op: Op, implementation: str) -> Iterator[None]:
-    previous = dict(op._override)
-    with torch.library._scoped_library(NAMESPACE, "IMPL") as library:
-        for device in op.devices(implementation):
-            if op.active(device) != implementation:
-                library.impl(op.name, op.implementation(implementation), KEYS[device], allow_override=True)
-                op._override[device] = implementation
-        try:
-            yield
-        finally:
-            op._override = previous
+def fill_in() -> None:
+    """Put Triton where CUDA has no native kernel. Called once the native libraries are loaded."""
+    if not torch.cuda.is_available():
+        return
+    for op in OPS.values():
+        if op.missing("cuda") is not None and op.missing("triton") is None:
+            _LIBRARY.impl(op.name, lambda *args, op=op: op.implementation("triton")(*args), "CUDA")
+            op.override["cuda"] = "triton"

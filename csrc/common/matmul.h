@@ -31,6 +31,15 @@ inline void matmul(const Matrix& out, const Matrix& a, const Matrix& b, ScalarTy
   torch::stable::detail::to<Tensor>(stack[0]);  // takes the returned reference off the stack
 }
 
+// Calls f(block) for each block, from a parallel region even where there is only one: products then run on one thread
+// each, and their bits do not depend on the number of threads.
+template <typename F>
+void parallel_blocks(int64_t num_blocks, const F& f) {
+  torch::stable::parallel_for(0, std::max<int64_t>(num_blocks, 2), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < std::min(end, num_blocks); ++block) f(block);
+  });
+}
+
 // 64-byte aligned memory: the same alignment every run keeps the platform's products bit-identical.
 class Buffer {
  public:
@@ -40,6 +49,8 @@ class Buffer {
   ~Buffer() { std::free(data_); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
+
+  void* raw() { return data_; }
 
   template <typename T>
   T* as(int64_t offset = 0) {

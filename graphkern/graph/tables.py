@@ -4,11 +4,12 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that was left out. line counts from 1, the header included; in a Parquet file it is the row number from 1."""
+    """A row that was left out. line counts the lines of the file from 1; in a Parquet file it counts the rows."""
 
     file: str
     line: int
@@ -58,13 +59,13 @@ def _read_csv(path: Path, names: Sequence[str], delimiter: str) -> tuple[Table, 
     bad: list[BadRow] = []
     # surrogateescape lets a broken byte spoil its own row only
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        header = next(reader, None)
-        if header is None:
-            raise ValueError(f"{path} is empty: it needs a header line")
+        rows = _csv_rows(file, delimiter)
+        _, header = next(rows, (1, "it is empty"))
+        if isinstance(header, str):
+            raise ValueError(f"{path} has no header line: {header}")
         _check_names(path, header, names)
         positions = [header.index(name) for name in names]
-        for line, row in _rows(reader):
+        for line, row in rows:
             if isinstance(row, str):
                 bad.append(BadRow(str(path), line, row))
             elif len(row) != len(header):
@@ -78,15 +79,17 @@ def _read_csv(path: Path, names: Sequence[str], delimiter: str) -> tuple[Table, 
     return Table(path, columns, lines), bad
 
 
-def _rows(reader: "csv._reader") -> Iterator[tuple[int, list[str] | str]]:
-    """Each row with its line, or the reason why the reader could not take it."""
+def _csv_rows(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Each row that is not blank with the line it ends on, or in its place the reason why it cannot be parsed."""
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
     while True:
+        first_line = reader.line_num + 1
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, str(error)
+            yield reader.line_num, f"{error}, in a row that begins on line {first_line}"
             continue
         if row:
             yield reader.line_num, row
@@ -105,7 +108,7 @@ def _read_parquet(path: Path, names: Sequence[str]) -> Table:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(f"reading {path} needs pyarrow: pip install 'graphkern[recsys]'") from error
+        raise ImportError(f"reading {path} needs pyarrow: pip install 'graphkern[all]'") from error
     file = pyarrow.parquet.ParquetFile(path)
     _check_names(path, file.schema_arrow.names, names)
     table = file.read(columns=list(names))

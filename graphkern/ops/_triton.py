@@ -42,23 +42,42 @@ def accumulate(dtype: torch.dtype) -> tl.dtype:
     return tl.float64 if dtype == torch.float64 else tl.float32
 
 
-def blocks(features: int) -> tuple[int, int, int]:
-    """(BLOCK_E, BLOCK_F, num_warps): a program holds BLOCK_E edges x BLOCK_F features at a time, 16 values a thread."""
-    block_f = min(128, triton.next_power_of_2(max(features, 1)))
-    block_e = 16 if block_f >= 64 else 32
-    return block_e, block_f, max(1, min(4, block_e * block_f // 512))
+class Blocks(NamedTuple):
+    """A program holds BLOCK_N rows x BLOCK_E edges of each x BLOCK_F features at a time."""
+
+    n: int
+    e: int
+    f: int
+
+    @property
+    def num_warps(self) -> int:
+        return max(1, min(4, self.n * self.e * self.f // 512))
+
+    def flags(self) -> dict[str, int]:
+        return {"BLOCK_N": self.n, "BLOCK_E": self.e, "BLOCK_F": self.f}
+
+    def grid(self, num_rows: int, columns: int) -> Iterator[tuple[int, tuple[int, int]]]:
+        """(first row, grid) of each launch: blocks of rows along the first axis, columns along the second."""
+        step = MAX_GRID * self.n
+        for first in range(0, num_rows, step) if columns else ():
+            yield first, (triton.cdiv(min(step, num_rows - first), self.n), columns)
 
 
-def row_slices(num_rows: int) -> Iterator[tuple[int, int]]:
-    """(first row, number of rows) of each launch."""
-    for first in range(0, num_rows, MAX_GRID):
-        yield first, min(MAX_GRID, num_rows - first)
+def blocks(features: int, num_rows: int) -> Blocks:
+    """16 values a thread on a device; many more at a time in the interpreter, whose cost goes by the operation."""
+    f = min(128, triton.next_power_of_2(max(features, 1)))
+    n = min(64, triton.next_power_of_2(max(num_rows, 1))) if interpreted() else max(1, min(8, 64 // f))
+    return Blocks(n, 16, f)
+
+
+def interpreted() -> bool:
+    return triton.knobs.runtime.interpret
 
 
 def empty(like: Tensor, *shape: int) -> Tensor:
     """An output to store to. The interpreter truncates to bfloat16 where devices round, so there it is float32."""
-    interpreted = triton.knobs.runtime.interpret and like.dtype == torch.bfloat16
-    return like.new_empty(shape, dtype=torch.float32 if interpreted else like.dtype)
+    truncates = interpreted() and like.dtype == torch.bfloat16
+    return like.new_empty(shape, dtype=torch.float32 if truncates else like.dtype)
 
 
 def on_device(x: Tensor) -> contextlib.AbstractContextManager:

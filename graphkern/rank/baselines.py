@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkern.csr import CSR
-from graphkern.graph.pairs import take_rows
+from graphkern.graph.pairs import take_rows, to_dense
 from graphkern.graph.split import Split
 from graphkern.ops import spmm
 from graphkern.rank.evaluate import evaluate
@@ -51,7 +51,7 @@ class EASE:
         self.weight_decay = weight_decay
 
     def fit(self, train: CSR) -> Self:
-        gram = spmm(train.t(), _dense(train))
+        gram = spmm(train.t(), to_dense(train))
         gram.diagonal().add_(self.weight_decay)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         self._weight = -inverse / inverse.diagonal()
@@ -70,7 +70,7 @@ class GFCF:
     """Graph filtering: scores R N^T N + ideal_weight * R D_i^-1/2 V V^T D_i^1/2, where N = D_u^-1/2 R D_i^-1/2 and the
     columns of V are the top `rank` right singular vectors of N.
 
-    Cost: (U + I) * 6 (rank + 32) floats; a call of scores makes two spmm with one column a user.
+    Cost: (U + I) * 8 (rank + 32) floats; a call of scores makes two spmm with one column a user.
     Source: Shen et al. 2021 (arXiv:2108.07567).
     """
 
@@ -86,7 +86,7 @@ class GFCF:
         return self
 
     def scores(self, users: Tensor) -> Tensor:
-        rows = _dense(take_rows(self._train, users)).t().contiguous()
+        rows = to_dense(take_rows(self._train, users)).t().contiguous()
         local = self._spread_back(self._spread(rows))
         ideal = self._vectors @ (self._vectors.t() @ (rows / self._item_degree.sqrt())) * self._item_degree.sqrt()
         return (local + self.ideal_weight * ideal).t()
@@ -99,7 +99,7 @@ class GFCF:
         """N^T x."""
         return spmm(self._train.t(), x / self._user_degree.sqrt()) / self._item_degree.sqrt()
 
-    def _right_vectors(self, oversample: int = 32, depth: int = 6) -> Tensor:
+    def _right_vectors(self, oversample: int = 32, depth: int = 8) -> Tensor:
         """[I, rank], by a block Krylov space from a fixed start (Musco and Musco 2015, arXiv:1504.05477, alg. 2)."""
         width = min(self.rank + oversample, self._train.num_cols)
         block = torch.randn(self._train.num_cols, width, generator=torch.Generator().manual_seed(0))
@@ -109,7 +109,8 @@ class GFCF:
             blocks.append(block)
         basis = torch.linalg.qr(torch.cat(blocks, dim=1)).Q
         _, _, vectors = torch.linalg.svd(self._spread(basis), full_matrices=False)
-        return basis @ vectors[: self.rank].t()
+        result: Tensor = basis @ vectors[: self.rank].t()
+        return result
 
     def __repr__(self) -> str:
         return f"GFCF(rank={self.rank}, ideal_weight={self.ideal_weight})"
@@ -129,10 +130,3 @@ def select_baseline(candidates: Iterable[AnyBaseline], split: Split, metric: str
     if best is None:
         raise ValueError("no candidates to select from")
     return best
-
-
-def _dense(adj: CSR) -> Tensor:
-    """[N, M] float32 of zeros and ones."""
-    result = torch.zeros(adj.num_rows, adj.num_cols)
-    result[adj.row_index(), adj.indices] = 1
-    return result

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from graphkern.csr import CSR
 from graphkern.graph.pairs import sorted_csr, take_rows
@@ -12,8 +13,8 @@ from graphkern.graph.split import Split
 from graphkern.ops import topk_scores
 from graphkern.rank.metrics import coverage, intra_list_diversity, novelty, rank_metrics
 
-# Either embeddings (query [U, D], item [I, D]), scored by their dot product, or a function from users int64 [B] to
-# scores [B, I].
+# Embeddings (query [U, D], item [I, D]) scored by their dot product, or a function from users int64 [B] to scores
+# [B, I], where -inf is an item never to list.
 Scorer = tuple[Tensor, Tensor] | Callable[[Tensor], Tensor]
 
 
@@ -27,22 +28,27 @@ def rank_items(
         candidates: int64 [C], ascending.
         exclude: U x I pairs that must not be listed.
     Returns: scores [B, k] and items int64 [B, k], best first; -inf and -1 where a user has fewer than k candidates.
+    Raises: ValueError if k is below 1 or there are no candidates.
     Cost: embeddings never make a B x C matrix (see topk_scores); a function makes its B x I scores.
     """
+    if k < 1 or len(candidates) == 0:
+        raise ValueError(f"cannot list {k} of {len(candidates)} candidates")
     excluded = None if exclude is None else _restrict(take_rows(exclude, users), candidates)
     depth = min(k, len(candidates))
     if isinstance(scorer, tuple):
         query, item = scorer
+        if excluded is not None:
+            excluded = excluded.to(item.device)
         values, positions = topk_scores(query[users], item[candidates], depth, exclude=excluded)
+        values, positions = values.cpu(), positions.cpu()
     else:
-        scores = scorer(users)[:, candidates]
+        scores = scorer(users).cpu()[:, candidates]
         if excluded is not None:
             scores[excluded.row_index(), excluded.indices] = -torch.inf
-        values, positions = torch.sort(scores, dim=1, descending=True, stable=True)
-        values, positions = values[:, :depth], positions[:, :depth]
+        values, positions = _dense_topk(scores, depth)
     items = candidates[positions.clamp(min=0)].masked_fill(values == -torch.inf, -1)
     missing = (0, k - depth)
-    return torch.nn.functional.pad(values, missing, value=-torch.inf), torch.nn.functional.pad(items, missing, value=-1)
+    return pad(values, missing, value=-torch.inf), pad(items, missing, value=-1)
 
 
 def evaluate(
@@ -59,7 +65,7 @@ def evaluate(
     ranks the cold items among themselves.
 
     Args:
-        features: [I, F] item features for diversity.
+        features: [I, F] item features for diversity: attribute_matrix as dense, or the transposed train matrix.
     Returns: what rank_metrics returns, "coverage@k", "novelty@k" for warm items, "diversity@k" if there are features.
     Raises: ValueError if the part is empty.
     """
@@ -70,7 +76,7 @@ def evaluate(
     exclude = {"valid": split.train, "test": split.seen(), "cold": None}[part]
     users = torch.nonzero(target.degree()).flatten()
     depth = max(ks)
-    lists = [rank_items(scorer, block, depth, candidates, exclude)[1] for block in users.split(users_a_block)]
+    lists = [rank_items(scorer, block, depth, candidates, exclude)[1] for block in torch.split(users, users_a_block)]
     topk = torch.cat(lists)
 
     result = rank_metrics(topk, take_rows(target, users), ks)
@@ -81,6 +87,17 @@ def evaluate(
         if features is not None:
             result[f"diversity@{k}"] = intra_list_diversity(topk[:, :k], features)
     return result
+
+
+def _dense_topk(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """What topk_scores gives: torch.topk leaves open which of equal scores it takes. NaN counts as -inf."""
+    scores = scores.masked_fill(scores.isnan(), -torch.inf)
+    least = torch.topk(scores, k, dim=1).values[:, -1:]
+    is_above, is_least = scores > least, scores == least
+    is_kept = is_above | (is_least & (is_least.cumsum(1) <= k - is_above.sum(1, keepdim=True)))
+    columns = torch.nonzero(is_kept)[:, 1].view(-1, k)
+    values, order = torch.sort(scores.gather(1, columns), dim=1, descending=True, stable=True)
+    return values, columns.gather(1, order)
 
 
 def _restrict(adj: CSR, columns: Tensor) -> CSR:

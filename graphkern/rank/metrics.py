@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from graphkern.csr import CSR
 from graphkern.graph.pairs import pair_keys
 
-_USERS_A_BLOCK = 1024  # bounds the memory of intra_list_diversity
+_USERS_A_BLOCK = 256  # bounds the memory of intra_list_diversity
 
 
 def rank_metrics(topk: Tensor, test: CSR, ks: Sequence[int]) -> dict[str, float]:
@@ -74,9 +74,9 @@ def intra_list_diversity(topk: Tensor, features: Tensor) -> float:
         features: [I, F], an item's position in whatever space should vary; a zero row is similar to nothing.
     Returns: in [0, 2]; nan if no list has two items.
     """
-    unit = F.normalize(features.double(), dim=1)
+    unit = normalize(features.double(), dim=1)
     total = count = 0.0
-    for block in topk.split(_USERS_A_BLOCK):
+    for block in torch.split(topk, _USERS_A_BLOCK):
         listed = unit[block.clamp(min=0)] * (block >= 0).unsqueeze(2)
         size = (block >= 0).sum(1)
         # of all ordered pairs, those of an item with itself fall away

@@ -10,7 +10,8 @@ from torch import Tensor
 from graphkern.ops import _triton
 
 
-# A program owns one row and BLOCK_F features. Lane (e, f) sums every BLOCK_E-th edge; the lanes are added last.
+# A program owns BLOCK_N rows and BLOCK_F features. Lane (n, e, f) sums every BLOCK_E-th edge of its row; the lanes of a
+# row are added last.
 @triton.jit
 def spmm_kernel(
     indptr,
@@ -20,6 +21,7 @@ def spmm_kernel(
     weight,
     out,
     first_row,
+    num_rows,
     features,
     heads,
     MEAN: tl.constexpr,
@@ -27,35 +29,38 @@ def spmm_kernel(
     MANY_HEADS: tl.constexpr,
     PERMUTED: tl.constexpr,
     ACC: tl.constexpr,
+    BLOCK_N: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_F: tl.constexpr,
 ):
-    row = first_row + tl.program_id(0).to(tl.int64)
-    begin = tl.load(indptr + row).to(tl.int64)
-    end = tl.load(indptr + row + 1).to(tl.int64)
+    row = first_row + tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    begin = tl.load(indptr + row, mask=row < num_rows, other=0).to(tl.int64)
+    degree = tl.load(indptr + row + 1, mask=row < num_rows, other=0).to(tl.int64) - begin
     feature = tl.program_id(1) * BLOCK_F + tl.arange(0, BLOCK_F)
     real = feature < features
     head = feature // (features // heads)
-    acc = tl.zeros((BLOCK_E, BLOCK_F), ACC)
-    for start in range(begin, end, BLOCK_E):
-        position = start + tl.arange(0, BLOCK_E)
-        valid = position < end
-        both = valid[:, None] & real[None, :]
+    acc = tl.zeros((BLOCK_N, BLOCK_E, BLOCK_F), ACC)
+    for start in range(0, tl.max(degree), BLOCK_E):
+        turn = start + tl.arange(0, BLOCK_E)
+        valid = turn[None, :] < degree[:, None]
+        position = begin[:, None] + turn[None, :]
         column = tl.load(indices + position, mask=valid, other=0).to(tl.int64)
-        value = tl.load(x + column[:, None] * features + feature[None, :], mask=both, other=0.0).to(ACC)
+        both = valid[:, :, None] & real[None, None, :]
+        value = tl.load(x + column[:, :, None] * features + feature[None, None, :], mask=both, other=0.0).to(ACC)
         if WEIGHTED:
             if PERMUTED:
                 position = tl.load(edge + position, mask=valid, other=0).to(tl.int64)
             if MANY_HEADS:
-                per_head = tl.load(weight + position[:, None] * heads + head[None, :], mask=both, other=0.0)
-                value *= per_head.to(ACC)
+                entry = position[:, :, None] * heads + head[None, None, :]
+                value *= tl.load(weight + entry, mask=both, other=0.0).to(ACC)
             else:
-                value *= tl.load(weight + position, mask=valid, other=0.0).to(ACC)[:, None]
+                value *= tl.load(weight + position, mask=valid, other=0.0).to(ACC)[:, :, None]
         acc += value
-    total = tl.sum(acc, axis=0)
+    total = tl.sum(acc, axis=1)
     if MEAN:
-        total /= tl.maximum(end - begin, 1).to(ACC)
-    tl.store(out + row * features + feature, total.to(out.dtype.element_ty), mask=real)
+        total /= tl.maximum(degree, 1).to(ACC)[:, None]
+    target = out + row[:, None] * features + feature[None, :]
+    tl.store(target, total.to(out.dtype.element_ty), mask=(row < num_rows)[:, None] & real[None, :])
 
 
 def spmm(
@@ -70,10 +75,8 @@ def spmm(
     reduce: str,
 ) -> Tensor:
     num_rows, features = indptr.shape[0] - 1, x.shape[1]
-    out = _triton.empty(x, num_rows, features)
-    block_e, block_f, num_warps = _triton.blocks(features)
+    x, out = x.contiguous(), _triton.empty(x, num_rows, features)
     heads = 1 if weight is None else weight.shape[1]
-    x = x.contiguous()
     flags = {
         "MEAN": reduce == "mean",
         "WEIGHTED": weight is not None,
@@ -83,9 +86,10 @@ def spmm(
     }
     edge = indices if edge is None else edge
     weight = x if weight is None else weight.contiguous()
+    blocks = _triton.blocks(features, num_rows)
     with _triton.on_device(x):
-        for first, count in _triton.row_slices(num_rows if features else 0):
-            spmm_kernel[count, triton.cdiv(features, block_f)](
+        for first, grid in blocks.grid(num_rows, triton.cdiv(features, blocks.f)):
+            spmm_kernel[grid](
                 indptr,
                 indices,
                 edge,
@@ -93,12 +97,12 @@ def spmm(
                 weight,
                 out,
                 first,
+                num_rows,
                 features,
                 heads,
                 **flags,
-                BLOCK_E=block_e,
-                BLOCK_F=block_f,
-                num_warps=num_warps,
+                **blocks.flags(),
+                num_warps=blocks.num_warps,
             )
     return out.to(x.dtype)
 
@@ -107,9 +111,9 @@ def variants() -> Iterator[_triton.Variant]:
     for value in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
         for index in (torch.int32, torch.int64):
             for weighted, many_heads, features in ((False, False, 128), (True, False, 16), (True, True, 128)):
-                block_e, block_f, num_warps = _triton.blocks(features)
+                blocks = _triton.blocks(features, 1)
                 flags = {"MEAN": True, "WEIGHTED": weighted, "MANY_HEADS": many_heads, "PERMUTED": weighted}
-                blocks = {"ACC": _triton.accumulate(value), "BLOCK_E": block_e, "BLOCK_F": block_f}
+                flags |= {"ACC": _triton.accumulate(value)} | blocks.flags()
                 pointers = dict.fromkeys(("indptr", "indices", "edge"), index)
                 pointers |= dict.fromkeys(("x", "weight", "out"), value)
-                yield _triton.Variant(spmm_kernel, pointers, flags | blocks, num_warps)
+                yield _triton.Variant(spmm_kernel, pointers, flags, blocks.num_warps)

@@ -1,0 +1,1 @@
+"""Ranking: baselines, metrics and evaluation."""
