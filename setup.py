@@ -18,8 +18,8 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
 from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
 CUDA_ARCHS = "80-real;90-real;100-real;100-virtual"  # 100 is known from CUDA 12.8 on
@@ -64,7 +64,9 @@ def cuda_choice() -> tuple[tuple[int, int] | None, str]:
         if release is not None and release < (12, 0):
             release, reason = None, f"nvcc {found[0]} is older than 12.0"
     if choice == "1" and release is None:
-        raise SystemExit(f"GRAPHKERN_BUILD_CUDA=1 but {reason}: install the CUDA toolkit (12.0 or newer), put nvcc on PATH")
+        raise SystemExit(
+            f"GRAPHKERN_BUILD_CUDA=1 but {reason}: install the CUDA toolkit (12.0 or newer), put nvcc on PATH"
+        )
     return release, reason if release is None else ""
 
 
@@ -100,7 +102,11 @@ class BuildNative(build_ext):
         subprocess.run(["cmake", "--build", build], check=True)
         subprocess.run(["cmake", "--install", build, "--prefix", target], check=True)
         info = {"torch": version, "compiler": compiler}
-        return {**info, "cuda": f"{cuda[0]}.{cuda[1]}", "cuda_archs": archs} if cuda else {**info, "cuda_absent": why_no_cuda}
+        return (
+            {**info, "cuda": f"{cuda[0]}.{cuda[1]}", "cuda_archs": archs}
+            if cuda
+            else {**info, "cuda_absent": why_no_cuda}
+        )
 
     def get_outputs(self) -> list[str]:
         folder = Path(self.build_lib) / "graphkern"

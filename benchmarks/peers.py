@@ -34,14 +34,14 @@ def _gather_dot(adj: CSR, q: Tensor, k: Tensor) -> Callable[[], Tensor]:
     return lambda: (q[row] * k[column]).sum(-1)
 
 
-def _cross_entropy(query: Tensor, key: Tensor, target: Tensor | None, temperature: float, bias: Tensor | None):  # type: ignore[no-untyped-def]
+def _cross_entropy(query: Tensor, key: Tensor, target: Tensor | None, temperature: float, bias: Tensor | None):
     if target is None:
         target = torch.arange(query.shape[0])
     offset = 0 if bias is None else bias
     return lambda: torch.nn.functional.cross_entropy(query @ key.T / temperature + offset, target, reduction="none")
 
 
-def _matmul_topk(query: Tensor, item: Tensor, k: int, exclude: CSR | None = None):  # type: ignore[no-untyped-def]
+def _matmul_topk(query: Tensor, item: Tensor, k: int, exclude: CSR | None = None):
     def call() -> tuple[Tensor, Tensor]:
         scores = query @ item.T
         if exclude is not None:
@@ -52,7 +52,7 @@ def _matmul_topk(query: Tensor, item: Tensor, k: int, exclude: CSR | None = None
     return call
 
 
-def _argsort(index: Tensor, num_bins: int):  # type: ignore[no-untyped-def]
+def _argsort(index: Tensor, num_bins: int):
     def call() -> tuple[Tensor, Tensor]:
         count = torch.bincount(index, minlength=num_bins).cumsum(0)
         return torch.cat([count.new_zeros(1), count]), torch.argsort(index, stable=True)

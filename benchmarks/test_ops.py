@@ -1,4 +1,4 @@
-"""Every op on its bench cases beside what a user would call otherwise. Results are compared before anything is timed."""
+"""Every op on its bench cases beside what a user would call otherwise. Results are compared before timing."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 
 import torch
 
@@ -20,7 +21,11 @@ def main() -> None:
 
 def _versions() -> list[str]:
     names = ("torch", "triton", "numpy", "scipy", "transformers")
-    rows = [("graphkern", _version("graphkern")), ("python", platform.python_version()), ("platform", platform.platform())]
+    rows = [
+        ("graphkern", _version("graphkern")),
+        ("python", platform.python_version()),
+        ("platform", platform.platform()),
+    ]
     return _table(rows + [(name, _version(name)) for name in names] + [("device", _device())])
 
 
@@ -40,7 +45,11 @@ def _device() -> str:
 def _libraries() -> list[str]:
     info = _native.build_info()
     built = ", ".join(f"{key} {value}" for key, value in info.items() if not key.endswith("_absent"))
-    rows = [("built with", built or "nothing"), ("instructions", _native.isa()), ("threads", str(torch.get_num_threads()))]
+    rows = [
+        ("built with", built or "nothing"),
+        ("instructions", _native.isa()),
+        ("threads", str(torch.get_num_threads())),
+    ]
     for name in ("cpu", "cuda"):
         state = str(_native.loaded[name]) if name in _native.loaded else f"absent: {_native.absent[name]}"
         rows.append((f"{name} library", state))
@@ -60,6 +69,9 @@ def _why_not(op: Op) -> str:
     return "; ".join(f"{implementation}: {reason}" for implementation, reason in reasons.items() if reason)
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip() for row in rows]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
+        for row in rows
+    ]

@@ -61,7 +61,7 @@ class Op:
     def qualname(self) -> str:
         return f"{NAMESPACE}::{self.name}"
 
-    def __call__(self, *args):  # type: ignore[no-untyped-def]
+    def __call__(self, *args):
         return self._call(*args)
 
     def active(self, device: str) -> str:
@@ -107,7 +107,7 @@ class Op:
             return ["cuda"] if has_cuda else ["cpu"]
         return ["cpu", "cuda"] if has_cuda else ["cpu"]
 
-    def _no_gradient(self, ctx, *grads):  # type: ignore[no-untyped-def]
+    def _no_gradient(self, ctx, *grads):
         raise NotImplementedError(f"{self.qualname} has no gradient formula")
 
 

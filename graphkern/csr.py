@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -113,7 +114,7 @@ class CSR:
         return csr_array((np.ones(self.num_edges), indices, indptr), shape=(self.num_rows, self.num_cols))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> CSR:
-        """The same graph on another device or with another index dtype (int32 or int64); self where nothing changes."""
+        """The same graph on another device or with another index dtype (int32, int64); self where nothing changes."""
         device = self.device if device is None else torch.device(device)
         dtype = self.indptr.dtype if dtype is None else dtype
         if dtype not in INDEX_DTYPES:
@@ -156,9 +157,11 @@ class CSR:
             return self.indptr, self.indices, None, None, None, None
         other = self.t()
         if self._permutation is None:  # self was made as the transpose of `other`
-            inverse = torch.empty_like(other._permutation)
-            positions = torch.arange(self.num_edges, dtype=inverse.dtype, device=self.device)
-            object.__setattr__(self, "_permutation", inverse.scatter_(0, other._permutation.long(), positions))
+            forward = other.tensors(transpose=True)[5]
+            assert forward is not None
+            positions = torch.arange(self.num_edges, dtype=forward.dtype, device=self.device)
+            inverse = torch.empty_like(forward).scatter_(0, forward.long(), positions)
+            object.__setattr__(self, "_permutation", inverse)
         return self.indptr, self.indices, None, other.indptr, other.indices, self._permutation
 
     @property
@@ -187,7 +190,7 @@ class CSR:
         shape = f"{self.num_rows} x {self.num_cols}, {self.num_edges} edges"
         return f"CSR({shape}, {str(self.dtype).removeprefix('torch.')}, {self.device})"
 
-    def _map(self, function) -> CSR:  # type: ignore[no-untyped-def]
+    def _map(self, function: Callable[[Tensor], Tensor]) -> CSR:
         edge_id = None if self._edge_id is None else function(self._edge_id)
         return CSR(function(self.indptr), function(self.indices), self.num_cols, edge_id=edge_id, validate=False)
 
@@ -233,19 +236,19 @@ def _check_range(index: Tensor, size: int, name: str) -> None:
         raise ValueError(f"{name} must be in [0, {size}) but runs from {low} to {high}")
 
 
-def _flatten(adj: CSR) -> tuple[list[Tensor | None], int]:
+def _flatten(adj: CSR) -> tuple[list[Any], int]:
     return [adj.indptr, adj.indices, adj._edge_id], adj.num_cols
 
 
-def _flatten_with_keys(adj: CSR) -> tuple[list[tuple[pytree.GetAttrKey, Tensor | None]], int]:
+def _flatten_with_keys(adj: CSR) -> tuple[list[tuple[pytree.KeyEntry, Any]], int]:
     children, num_cols = _flatten(adj)
     names = ("indptr", "indices", "edge_id")
     return [(pytree.GetAttrKey(name), child) for name, child in zip(names, children, strict=True)], num_cols
 
 
-def _unflatten(children: list[Tensor | None], num_cols: int) -> CSR:
+def _unflatten(children: Iterable[Any], num_cols: int) -> CSR:
     indptr, indices, edge_id = children
-    return CSR(indptr, indices, num_cols, edge_id=edge_id, validate=False)  # type: ignore[arg-type]
+    return CSR(indptr, indices, num_cols, edge_id=edge_id, validate=False)
 
 
 pytree.register_pytree_node(

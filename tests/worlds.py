@@ -8,18 +8,18 @@ from typing import Any
 from graphkern.rank.config import ExperimentConfig
 
 GENRES = ("space", "love", "crime", "war")
-NUM_USERS, ITEMS_A_GENRE = 80, 16
+NUM_USERS, ITEMS_A_GENRE = 80, 40
 
 
 def write_tables(folder: Path, seed: int = 0) -> None:
-    """interactions.csv, items.csv and users.csv; user n likes genre n % 4 and takes 8 items of it and 2 others."""
+    """interactions.csv, items.csv and users.csv; user n likes genre n % 4 and takes 12 items of it and 2 others."""
     draw = random.Random(seed)
     items = [(f"i{n}", f"{GENRES[n % 4]} film {n}", GENRES[n % 4]) for n in range(ITEMS_A_GENRE * 4)]
     interactions = []
     for user in range(NUM_USERS):
         own = [item for item in range(len(items)) if item % 4 == user % 4]
         others = [item for item in range(len(items)) if item % 4 != user % 4]
-        for item in draw.sample(own, 8) + draw.sample(others, 2):
+        for item in draw.sample(own, 12) + draw.sample(others, 2):
             interactions.append((f"u{user}", f"i{item}", draw.randrange(1, 6), draw.randrange(10**6)))
     _write(folder / "interactions.csv", ["user", "item", "rating", "time"], interactions)
     _write(folder / "items.csv", ["item", "title", "genres"], items)
@@ -58,10 +58,10 @@ def make_config(folder: Path, **changes: Any) -> ExperimentConfig:
         "text": {"model": str(folder / "bert"), "cache": folder / "cache"},
         "split": {"cold_items": 0.25},
         "model": {"dim": 16},
-        "train": {"epochs": 4, "batch_size": 128, "metric": "ndcg@10"},
+        "train": {"epochs": 6, "batch_size": 128, "projection_lr": 0.03, "metric": "ndcg@10"},
         "alignment": {"weight": 0.5, "batch_size": 48},
         "seeds": [0, 1],
-        "diversity": "genres",
+        "item_attribute": "genres",
         "output": folder / "run",
     }  # fmt: skip
     return ExperimentConfig.model_validate(settings | changes)

@@ -21,11 +21,16 @@ using torch::stable::Tensor;
 
 inline Value value_of(const Tensor& t) {
   switch (t.scalar_type()) {
-    case ScalarType::Float: return Value::f32;
-    case ScalarType::Double: return Value::f64;
-    case ScalarType::Half: return Value::f16;
-    case ScalarType::BFloat16: return Value::bf16;
-    default: STD_TORCH_CHECK(false, "expected float32, float64, float16 or bfloat16");
+    case ScalarType::Float:
+      return Value::f32;
+    case ScalarType::Double:
+      return Value::f64;
+    case ScalarType::Half:
+      return Value::f16;
+    case ScalarType::BFloat16:
+      return Value::bf16;
+    default:
+      STD_TORCH_CHECK(false, "expected float32, float64, float16 or bfloat16");
   }
 }
 

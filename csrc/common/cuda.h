@@ -85,17 +85,25 @@ template <typename F>
 void dispatch(const Tensor& value, const Tensor& index, const F& f) {
   const auto with_index = [&](auto v) {
     switch (index.scalar_type()) {
-      case ScalarType::Int: return f(v, Tag<int32_t>{});
-      case ScalarType::Long: return f(v, Tag<int64_t>{});
-      default: STD_TORCH_CHECK(false, "expected int32 or int64 indices");
+      case ScalarType::Int:
+        return f(v, Tag<int32_t>{});
+      case ScalarType::Long:
+        return f(v, Tag<int64_t>{});
+      default:
+        STD_TORCH_CHECK(false, "expected int32 or int64 indices");
     }
   };
   switch (value.scalar_type()) {
-    case ScalarType::Float: return with_index(Tag<float>{});
-    case ScalarType::Double: return with_index(Tag<double>{});
-    case ScalarType::Half: return with_index(Tag<Half>{});
-    case ScalarType::BFloat16: return with_index(Tag<BFloat16>{});
-    default: STD_TORCH_CHECK(false, "expected float32, float64, float16 or bfloat16");
+    case ScalarType::Float:
+      return with_index(Tag<float>{});
+    case ScalarType::Double:
+      return with_index(Tag<double>{});
+    case ScalarType::Half:
+      return with_index(Tag<Half>{});
+    case ScalarType::BFloat16:
+      return with_index(Tag<BFloat16>{});
+    default:
+      STD_TORCH_CHECK(false, "expected float32, float64, float16 or bfloat16");
   }
 }
 

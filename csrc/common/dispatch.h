@@ -19,10 +19,14 @@ struct Tag {
 template <typename F>
 inline void dispatch_value(Value value, const F& f) {
   switch (value) {
-    case Value::f32: return f(Tag<float>{});
-    case Value::f64: return f(Tag<double>{});
-    case Value::f16: return f(Tag<Half>{});
-    case Value::bf16: return f(Tag<BFloat16>{});
+    case Value::f32:
+      return f(Tag<float>{});
+    case Value::f64:
+      return f(Tag<double>{});
+    case Value::f16:
+      return f(Tag<Half>{});
+    case Value::bf16:
+      return f(Tag<BFloat16>{});
   }
 }
 

@@ -23,16 +23,24 @@ Isa active_isa();
 }  // namespace graphkern
 
 #ifdef GK_MULTI_ISA
-#define GK_DECLARE_KERNEL(result, name, ...)         \
-  namespace baseline { result name(__VA_ARGS__); }   \
-  namespace avx2 { result name(__VA_ARGS__); }       \
-  namespace avx512 { result name(__VA_ARGS__); }
-#define GK_KERNEL(name)                                                   \
-  (::graphkern::active_isa() == ::graphkern::Isa::avx512 ? avx512::name   \
-   : ::graphkern::active_isa() == ::graphkern::Isa::avx2 ? avx2::name     \
+#define GK_DECLARE_KERNEL(result, name, ...) \
+  namespace baseline {                       \
+  result name(__VA_ARGS__);                  \
+  }                                          \
+  namespace avx2 {                           \
+  result name(__VA_ARGS__);                  \
+  }                                          \
+  namespace avx512 {                         \
+  result name(__VA_ARGS__);                  \
+  }
+#define GK_KERNEL(name)                                                 \
+  (::graphkern::active_isa() == ::graphkern::Isa::avx512 ? avx512::name \
+   : ::graphkern::active_isa() == ::graphkern::Isa::avx2 ? avx2::name   \
                                                          : baseline::name)
 #else
 #define GK_DECLARE_KERNEL(result, name, ...) \
-  namespace baseline { result name(__VA_ARGS__); }
+  namespace baseline {                       \
+  result name(__VA_ARGS__);                  \
+  }
 #define GK_KERNEL(name) baseline::name
 #endif

@@ -20,9 +20,7 @@ bool supported(Isa isa) {
   return isa == Isa::baseline;
 }
 
-const char* name_of(Isa isa) {
-  return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "baseline";
-}
+const char* name_of(Isa isa) { return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "baseline"; }
 
 Isa choose() {
   const char* forced = std::getenv("GRAPHKERN_ISA");

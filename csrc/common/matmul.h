@@ -23,7 +23,8 @@ inline Tensor as_tensor(const Matrix& m, ScalarType type) {
       const_cast<void*>(m.data), size, stride, torch::stable::Device(torch::headeronly::DeviceType::CPU), type);
 }
 
-// out [m, n] = a [m, k] @ b [k, n], all of one type (float or double). On one thread when called from a parallel region.
+// out [m, n] = a [m, k] @ b [k, n], all of one type (float or double). On one thread when called from a parallel
+// region.
 inline void matmul(const Matrix& out, const Matrix& a, const Matrix& b, ScalarType type) {
   using torch::stable::detail::from;
   std::array<StableIValue, 3> stack{from(as_tensor(a, type)), from(as_tensor(b, type)), from(as_tensor(out, type))};
@@ -69,8 +70,11 @@ struct Operand {
   double scale;
 
   Operand(const Tensor& t, double scale)
-      : value(value_of(t)), data(static_cast<const char*>(t.const_data_ptr())), columns(t.numel() ? t.numel() / t.size(0) : 0),
-        bytes(t.element_size()), scale(scale) {}
+      : value(value_of(t)),
+        data(static_cast<const char*>(t.const_data_ptr())),
+        columns(t.numel() ? t.numel() / t.size(0) : 0),
+        bytes(t.element_size()),
+        scale(scale) {}
 
   // Rows [begin, begin + count) scaled; copies into `buffer` unless they can be used where they are.
   Matrix rows(int64_t begin, int64_t count, void* buffer) const {

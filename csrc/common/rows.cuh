@@ -7,9 +7,13 @@
 
 #include "launch.cuh"
 
+#ifndef GPU_CHUNK
+#define GPU_CHUNK 1024  // tests choose a small one
+#endif
+
 namespace graphkern::cuda {
 
-constexpr int64_t kChunk = 1024;   // edges
+constexpr int64_t kChunk = GPU_CHUNK;  // edges
 
 // Where a row's edges are: [begin, head) and then whole chunks, up to end. Light rows have no chunks.
 struct RowRange {
@@ -83,7 +87,7 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
 // allocate(bytes) gives device memory that lives until the kernels ran.
 template <typename Body, typename Allocate>
 void launch_reduction(Stream stream, const Body& body, int64_t num_rows, int64_t num_edges, int64_t features,
-                      const Allocate& allocate) {
+                      Allocate&& allocate) {
   using State = typename Body::State;
   const Shape shape{num_rows, num_edges, Divisor(features / Body::V)};
   const int64_t items = shape.num_chunks() * shape.columns.value();

@@ -86,7 +86,7 @@ inline void from_accumulate(float value, Half* out) {
   if (magnitude > 0x7f800000) {
     out->bits = sign | 0x7e00;  // NaN
   } else if (magnitude >= 0x477ff000) {
-    out->bits = sign | 0x7c00;  // rounds to infinity
+    out->bits = sign | 0x7c00;          // rounds to infinity
   } else if (magnitude < 0x38800000) {  // subnormal: the addition rounds to nearest even
     out->bits = sign | (bit_cast<uint32_t>(bit_cast<float>(magnitude) + 0.5f) - 0x3f000000);
   } else {
@@ -177,7 +177,7 @@ inline A horizontal_max(Vec<A> v) {
 // Range reduction by ln 2 in two parts, then the Taylor polynomial of degree 7 on [-ln2/2, ln2/2].
 inline Vec<float> exp(Vec<float> x) {
   const Vec<float> zero = {};
-  const FloatMask small = x < zero - 87.0f, large = x > zero + 88.0f, is_nan = x != x;
+  const FloatMask small = x<zero - 87.0f, large = x> zero + 88.0f, is_nan = x != x;
   const Vec<float> bounded = small ? zero - 87.0f : large ? zero + 88.0f : is_nan ? zero : x;
   const Vec<float> magic = zero + 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer
   const Vec<float> n = (bounded * 1.44269504f + magic) - magic;

@@ -61,8 +61,7 @@ void gradient(A* s, const A* bias, int64_t rows, int64_t columns, const A* lse, 
 
 }  // namespace
 
-void logits_update(
-    bool is_double, void* s, const void* bias, int64_t rows, int64_t columns, void* maximum, void* sum) {
+void logits_update(bool is_double, void* s, const void* bias, int64_t rows, int64_t columns, void* maximum, void* sum) {
   const auto run = [&](auto tag) {
     using A = typename decltype(tag)::type;
     update((A*)s, (const A*)bias, rows, columns, (A*)maximum, (A*)sum);
@@ -138,7 +137,8 @@ std::tuple<Tensor, Tensor> forward(
 void check_targets(const Tensor& target, int64_t num_keys) {
   const int64_t* values = static_cast<const int64_t*>(target.const_data_ptr());
   for (int64_t b = 0; b < target.size(0); ++b) {
-    STD_TORCH_CHECK(values[b] >= 0 && values[b] < num_keys, "target must be in [0, ", num_keys, ") but has ", values[b]);
+    STD_TORCH_CHECK(
+        values[b] >= 0 && values[b] < num_keys, "target must be in [0, ", num_keys, ") but has ", values[b]);
   }
 }
 
@@ -237,9 +237,19 @@ std::tuple<Tensor, Tensor, Tensor> backward(
   std::fill_n(wide_grad_bias.as<A>(), num_keys, A(0));
   GK_KERNEL(widen)(value, pointer(grad), wide_grad.raw(), num_queries, 1);
   if (bias) GK_KERNEL(widen)(value, pointer(*bias), wide_bias.raw(), num_keys, 1);
-  Backward<A> pass{accumulate_type(query), Operand(query, scale), Operand(key, 1), num_queries, num_keys, depth, target,
-                   static_cast<const A*>(lse.const_data_ptr()), wide_grad.as<A>(),
-                   bias ? wide_bias.as<A>() : nullptr, wide_grad_query.as<A>(), wide_grad_bias.as<A>()};
+  Backward<A> pass{
+      accumulate_type(query),
+      Operand(query, scale),
+      Operand(key, 1),
+      num_queries,
+      num_keys,
+      depth,
+      target,
+      static_cast<const A*>(lse.const_data_ptr()),
+      wide_grad.as<A>(),
+      bias ? wide_bias.as<A>() : nullptr,
+      wide_grad_query.as<A>(),
+      wide_grad_bias.as<A>()};
   pass.run(value, static_cast<char*>(grad_key.mutable_data_ptr()));
   for (int64_t i = 0; i < num_queries * depth; ++i) wide_grad_query.as<A>()[i] *= A(scale);
   GK_KERNEL(narrow)(value, wide_grad_query.raw(), grad_query.mutable_data_ptr(), num_queries * depth);

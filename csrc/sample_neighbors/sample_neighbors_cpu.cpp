@@ -98,7 +98,8 @@ class Sampler {
     nodes.assign(seeds, seeds + count);
     ids_.reserve(count);
     for (int64_t i = 0; i < count; ++i) {
-      STD_TORCH_CHECK(seeds[i] >= 0 && seeds[i] < num_rows_, "seeds must be in [0, ", num_rows_, ") but has ", seeds[i]);
+      STD_TORCH_CHECK(
+          seeds[i] >= 0 && seeds[i] < num_rows_, "seeds must be in [0, ", num_rows_, ") but has ", seeds[i]);
       ids_.insert(seeds[i], I(i));
     }
     nodes_per_hop.push_back(count);
@@ -197,7 +198,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> sample_neighbors(
     sampler.seeds(static_cast<const I*>(pointer(starts)), starts.size(0));
     for (size_t hop = 0; hop < fanouts.size(); ++hop) sampler.hop(fanouts[hop], uint32_t(hop));
     sampler.finish();
-    result = {to_tensor(sampler.nodes), to_tensor(sampler.indptr), to_tensor(sampler.columns),
+    result = {to_tensor(sampler.nodes), to_tensor(sampler.indptr),        to_tensor(sampler.columns),
               to_tensor(sampler.edges), to_tensor(sampler.nodes_per_hop), to_tensor(sampler.edges_per_hop)};
   });
   return result;
@@ -206,7 +207,5 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> sample_neighbors(
 }  // namespace
 }  // namespace graphkern
 
-STABLE_TORCH_LIBRARY_IMPL(graphkern, CPU, m) {
-  m.impl("sample_neighbors", TORCH_BOX(&graphkern::sample_neighbors));
-}
+STABLE_TORCH_LIBRARY_IMPL(graphkern, CPU, m) { m.impl("sample_neighbors", TORCH_BOX(&graphkern::sample_neighbors)); }
 #endif

@@ -77,9 +77,8 @@ Tensor sddmm(
     const std::optional<Tensor>&, const std::optional<Tensor>&, const Tensor& q, const Tensor& k, int64_t heads) {
   const Tensor rows = torch::stable::contiguous(q), columns = torch::stable::contiguous(k);
   Tensor out = allocate({indices.size(0), heads}, q.scalar_type());
-  const SddmmArgs args{
-      value_of(q), is_64bit(indptr), pointer(indptr), pointer(indices), pointer(edge), pointer(rows), pointer(columns),
-      out.mutable_data_ptr(), q.size(1), heads};
+  const SddmmArgs args{value_of(q),   is_64bit(indptr), pointer(indptr),        pointer(indices), pointer(edge),
+                       pointer(rows), pointer(columns), out.mutable_data_ptr(), q.size(1),        heads};
   const auto kernel = GK_KERNEL(sddmm_rows);
   parallel_rows(indptr, q.size(1), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
   return out;

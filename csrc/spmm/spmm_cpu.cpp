@@ -15,9 +15,10 @@ GK_DECLARE_KERNEL(void, spmm_rows, const SpmmArgs&, int64_t row_begin, int64_t r
 namespace GK_ISA {
 namespace {
 
-constexpr int64_t kPrefetchDistance = 16;  // edges ahead; from 8 on the time is flat
+constexpr int64_t kPrefetchDistance = 16;  // edges ahead
 
-// One row, kBlocks registers of features from `offset` on (kPartial: `width` features). `last` bounds the prefetched edges.
+// One row, kBlocks registers of features from `offset` on (kPartial: `width` features). `last` bounds the prefetched
+// edges.
 template <int kBlocks, bool kPartial, bool kWeighted, typename T, typename I>
 inline void reduce_blocks(const SpmmArgs& a, I begin, I end, I last, int64_t head, int64_t offset, T* out, int width) {
   using A = Accumulate<T>;
@@ -120,8 +121,17 @@ Tensor spmm(
   Tensor out = allocate({indptr.size(0) - 1, x.size(1)}, x.scalar_type());
   if (out.numel() == 0) return out;
   const SpmmArgs args{
-      value_of(x), is_64bit(indptr), reduce == "mean", pointer(indptr), pointer(indices), pointer(edge),
-      pointer(features), pointer(weights), out.mutable_data_ptr(), x.size(1), weight ? weight->size(1) : 1};
+      value_of(x),
+      is_64bit(indptr),
+      reduce == "mean",
+      pointer(indptr),
+      pointer(indices),
+      pointer(edge),
+      pointer(features),
+      pointer(weights),
+      out.mutable_data_ptr(),
+      x.size(1),
+      weight ? weight->size(1) : 1};
   const auto kernel = GK_KERNEL(spmm_rows);
   parallel_rows(indptr, x.size(1), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
   return out;

@@ -73,7 +73,7 @@ struct SpmmArguments {
 };
 
 template <typename T, typename I, typename Allocate>
-void spmm(Stream stream, const SpmmArguments<T, I>& a, const Allocate& allocate) {
+void spmm(Stream stream, const SpmmArguments<T, I>& a, Allocate&& allocate) {
   const bool aligned = is_aligned(a.x) && is_aligned(a.out);
   const int64_t per_head = a.heads > 0 ? a.features / a.heads : 0;
   dispatch_width<T>(per_head, aligned, [&](auto wide) {

@@ -153,6 +153,7 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
     const int64_t target = row_of(indptr, num_rows, e) * features + first;
     const int64_t source = int64_t(indices[e]) * features + first;
     Accumulate<T> sum = 0;
+#pragma unroll 2
     for (int64_t d = 0; d < per_head; d += W) {
       const Vector<I, W> winner = load<I, W>(arg + target + d);
       const Vector<T, W> upstream = load<T, W>(grad + target + d);
@@ -177,7 +178,7 @@ struct ExtremumArguments {
 };
 
 template <typename T, typename I, typename Allocate>
-void spmm_extremum(Stream stream, const ExtremumArguments<T, I>& a, const Allocate& allocate) {
+void spmm_extremum(Stream stream, const ExtremumArguments<T, I>& a, Allocate&& allocate) {
   const bool aligned = is_aligned(a.x) && is_aligned(a.out) && is_aligned(a.arg);
   const int64_t per_head = a.heads > 0 ? a.features / a.heads : 0;
   dispatch_width<T>(per_head, aligned, [&](auto wide) {
@@ -199,7 +200,7 @@ struct ExtremumGradXArguments {
 };
 
 template <typename T, typename I, typename Allocate>
-void spmm_extremum_grad_x(Stream stream, const ExtremumGradXArguments<T, I>& a, const Allocate& allocate) {
+void spmm_extremum_grad_x(Stream stream, const ExtremumGradXArguments<T, I>& a, Allocate&& allocate) {
   const bool aligned = is_aligned(a.grad) && is_aligned(a.arg) && is_aligned(a.out);
   const int64_t per_head = a.heads > 0 ? a.features / a.heads : 0;
   dispatch_width<T>(per_head, aligned, [&](auto wide) {

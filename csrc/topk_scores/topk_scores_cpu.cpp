@@ -2,8 +2,8 @@
 
 namespace graphkern {
 
-// Appends the scores above `threshold` and their columns (first + position) to `values` and `columns`; returns how many.
-// Room for `size` entries is needed. NaN is never above.
+// Appends the scores above `threshold` and their columns (first + position) to `values` and `columns`; returns how
+// many. Room for `size` entries is needed. NaN is never above.
 GK_DECLARE_KERNEL(
     int64_t, select_above, bool is_double, const void* scores, int64_t size, double threshold, int64_t first,
     void* values, int64_t* columns)
@@ -119,10 +119,18 @@ class Excluded {
 template <typename A>
 class TopK {
  public:
-  TopK(const Tensor& query, const Tensor& item, int64_t k, const std::optional<Tensor>& indptr,
-       const std::optional<Tensor>& indices, Tensor& values, Tensor& columns)
-      : type_(accumulate_type(query)), value_(value_of(query)), queries_(query, 1), items_(item, 1),
-        num_queries_(query.size(0)), num_items_(item.size(0)), k_(k), indptr_(indptr), indices_(indices),
+  TopK(
+      const Tensor& query, const Tensor& item, int64_t k, const std::optional<Tensor>& indptr,
+      const std::optional<Tensor>& indices, Tensor& values, Tensor& columns)
+      : type_(accumulate_type(query)),
+        value_(value_of(query)),
+        queries_(query, 1),
+        items_(item, 1),
+        num_queries_(query.size(0)),
+        num_items_(item.size(0)),
+        k_(k),
+        indptr_(indptr),
+        indices_(indices),
         values_(static_cast<char*>(values.mutable_data_ptr())),
         columns_(static_cast<int64_t*>(columns.mutable_data_ptr())) {}
 
@@ -154,7 +162,8 @@ class TopK {
         best[r].take(row, width, column);
       }
     }
-    for (int64_t r = 0; r < count; ++r) write(first + r, best[r], values.as<A>(r * room), columns.as<int64_t>(r * room));
+    for (int64_t r = 0; r < count; ++r)
+      write(first + r, best[r], values.as<A>(r * room), columns.as<int64_t>(r * room));
   }
 
   void exclude(int64_t row, Excluded& excluded) const {

@@ -53,8 +53,8 @@ class TextEncoder:
         Texts are batched by length, so that little is spent on padding. Equal texts are encoded once.
 
         Returns: float32 [N, D] on the CPU.
-        Raises: ValueError for no texts; ImportError, naming the extra, without transformers; OSError if the model
-            cannot be loaded.
+        Raises: ValueError for no texts; ImportError, naming the extra, without transformers; OSError or
+            ValueError if the model cannot be loaded.
         """
         if not texts:
             raise ValueError("no texts to encode")

@@ -10,7 +10,7 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 GREY = "#b8bec6"
 
 _WIDTH, _HEIGHT = 420, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM, _MARGIN = 52, 12, 30, 40, 12
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,21 @@ def line_chart(title: str, x_title: str, series: Sequence[Series]) -> str:
     return _svg(_WIDTH, _HEIGHT, title, parts)
 
 
-def scatter_chart(title: str, groups: Sequence[Points], size: int = 420) -> str:
-    """One square SVG, both axes at the same scale and without numbers. Raises: ValueError if there are no points."""
+def scatter_chart(title: str, groups: Sequence[Points], width: int = 640) -> str:
+    """One SVG as high as the points need, both axes at the same scale and without numbers.
+
+    Raises: ValueError if there are no points.
+    """
     points = [point for group in groups for point in group.points]
     if not points:
         raise ValueError(f"nothing to draw in {title!r}")
     xs, ys = [point[0] for point in points], [point[1] for point in points]
-    center_x, center_y = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
-    half = max(max(xs) - min(xs), max(ys) - min(ys)) / 2 or 1.0
-    scale = (size - 40) / 2 / half
+    scale = (width - 2 * _MARGIN) / (max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0)
+    height = round((max(ys) - min(ys)) * scale) + _TOP + 2 * _MARGIN
     parts = [_text(8, 17, title, "start", "title")]
     for group in groups:
         for px, py, name in group.points:
-            x, y = size / 2 + (px - center_x) * scale, size / 2 + 10 - (py - center_y) * scale
+            x, y = _MARGIN + (px - min(xs)) * scale, _TOP + _MARGIN + (max(ys) - py) * scale
             hover = f"<title>{escape(name)}</title>"
             if group.is_diamond:
                 corners = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
@@ -85,7 +87,7 @@ def scatter_chart(title: str, groups: Sequence[Points], size: int = 420) -> str:
                 parts.append(
                     f'<circle class="dot" fill="{group.color}" cx="{x:.1f}" cy="{y:.1f}" r="3">{hover}</circle>'
                 )
-    return _svg(size, size, title, parts)
+    return _svg(width, height, title, parts)
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:

@@ -16,7 +16,7 @@ class ExperimentConfig(BaseModel):
     """Everything that determines a run.
 
     seeds: one training of each variant a seed; the split has its own seed and stays the same.
-    diversity: the item attribute by whose values the diversity of a list is measured; None leaves it out.
+    item_attribute: what the report colors items by and measures a second diversity by; None leaves both out.
     output: the run's folder.
     """
 
@@ -29,7 +29,7 @@ class ExperimentConfig(BaseModel):
     alignment: AlignmentConfig = Field(default_factory=AlignmentConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
-    diversity: str | None = None
+    item_attribute: str | None = None
     output: Path
 
     @field_validator("seeds")
@@ -40,11 +40,11 @@ class ExperimentConfig(BaseModel):
         return seeds
 
     @model_validator(mode="after")
-    def _diversity_is_an_attribute(self) -> Self:
+    def _item_attribute_exists(self) -> Self:
         items = self.data.items
         known = [*items.attributes, *items.list_attributes] if items else []
-        if self.diversity is not None and self.diversity not in known:
-            raise ValueError(f"diversity is {self.diversity!r} but the attributes of items are {known}")
+        if self.item_attribute is not None and self.item_attribute not in known:
+            raise ValueError(f"item_attribute is {self.item_attribute!r} but the attributes of items are {known}")
         return self
 
 

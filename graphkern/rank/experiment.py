@@ -16,7 +16,9 @@ from graphkern.graph.build import attribute_matrix
 from graphkern.ops import spmm
 from graphkern.rank.baselines import EASE, GFCF, Baseline, Popularity, select_baseline
 from graphkern.rank.config import ExperimentConfig, save_config
-from graphkern.rank.evaluate import Scorer, evaluate
+from graphkern.rank.diversity import interaction_diversity
+from graphkern.rank.evaluate import Scorer, evaluate, rank_items
+from graphkern.rank.metrics import intra_list_diversity
 from graphkern.rank.model import Recommender
 from graphkern.rank.recommend import save_serving
 from graphkern.rank.table import Metrics, Row, to_markdown
@@ -37,7 +39,7 @@ class Experiment:
     """What every model of an experiment shares.
 
     user_text [U, T] and item_text [I, T] are embeddings of user_texts and item_texts, made from train only;
-    features [I, F] say by what diversity is measured.
+    features [I, F] are the values of config.item_attribute.
     """
 
     config: ExperimentConfig
@@ -63,7 +65,14 @@ class Experiment:
         return Trainer(model, self.split, config.train, seed, checkpoint, label=f"{variant}, seed {seed}")
 
     def test(self, scorer: Scorer) -> Metrics:
-        return evaluate(scorer, self.split, "test", KS, self.features)
+        """What evaluate returns, with "diversity@20" by users and, given features, "feature_diversity@20"."""
+        metrics = evaluate(scorer, self.split, "test", KS)
+        split, users = self.split, torch.nonzero(self.split.test.degree()).flatten()
+        _, topk = rank_items(scorer, users, max(KS), split.warm_items(), split.seen())
+        metrics[f"diversity@{max(KS)}"] = interaction_diversity(topk, split.train)
+        if self.features is not None:
+            metrics[f"feature_diversity@{max(KS)}"] = intra_list_diversity(topk, self.features)
+        return metrics
 
     def cold_test(self, scorer: Scorer) -> Metrics:
         """Empty if the split has no cold items."""
@@ -89,8 +98,8 @@ def prepare(config: ExperimentConfig) -> Experiment:
     of_users, of_items = user_texts(dataset, split.train), item_texts(dataset.items)
     encoder = TextEncoder(config.text)
     features = None
-    if config.diversity is not None:
-        adj, _ = attribute_matrix(dataset.items.attributes[config.diversity])
+    if config.item_attribute is not None:
+        adj, _ = attribute_matrix(dataset.items.attributes[config.item_attribute])
         features = spmm(adj, torch.eye(adj.num_cols))
     return Experiment(
         config, dataset, split, of_users, of_items, encoder.encode(of_users), encoder.encode(of_items), features
@@ -164,10 +173,10 @@ def _baseline_rows(experiment: Experiment) -> Iterator[Row]:
 def _train(trainer: Trainer) -> None:
     start, first = time.perf_counter(), len(trainer.history)
     trainer.fit()
-    best = trainer.best
+    new, best = len(trainer.history) - first, trainer.best
     assert best is not None
-    how = f"{len(trainer.history) - first} epochs in {time.perf_counter() - start:.1f} s"
-    _log.info("%s: %s; best %s %.4f at epoch %d", trainer.label, how, trainer.config.metric, best.metric, best.number)
+    how = f"{new} epochs in {time.perf_counter() - start:.1f} s" if new else "trained before"
+    _log.info("%s: %s, best %s %.4f at epoch %d", trainer.label, how, trainer.config.metric, best.metric, best.number)
 
 
 def _row(experiment: Experiment, variant: str, trainers: list[Trainer]) -> Row:

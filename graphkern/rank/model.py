@@ -39,7 +39,7 @@ class AlignmentConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weight: float = Field(default=0.05, ge=0)
+    weight: float = Field(default=0.02, ge=0)
     temperature: float = Field(default=0.2, gt=0)
     batch_size: int = Field(default=512, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)

@@ -16,6 +16,7 @@ from graphkern.rank.table import COLUMNS, Column, Row, columns
 
 _COLORS = {NO_ALIGNMENT: PALETTE[1], SHUFFLED: GREY, OURS: PALETTE[0]}
 _COLD_RECALL = next(column for column in COLUMNS if (column.metric, column.part) == ("recall@20", "cold"))
+_FEATURE_DIVERSITY = Column("", "feature_diversity@20", "test")
 _NUM_NEIGHBORS = 10
 _SAMPLE_SIZE, _COLD_SAMPLE_SIZE = 10, 5
 
@@ -28,7 +29,7 @@ table{border-collapse:collapse;width:100%;font-size:13.5px}th,td{padding:.42rem 
   border-bottom:1px solid #e3e7ec;vertical-align:top}th{font-weight:600;border-bottom:2px solid #1d2733}
 th:first-child,td:first-child,table.list th,table.list td{text-align:left}table.list td.number{text-align:right}
 table.metrics td{font-variant-numeric:tabular-nums;white-space:nowrap}td small{display:block}
-tr.ours td{background:#eef5fb;font-weight:600}tr.ours small{font-weight:400}
+tr.ours td{background:#eef5fb}table.list small{display:inline}
 .row{display:flex;flex-wrap:wrap;gap:1rem}.row>*{flex:1 1 360px;min-width:0}svg{width:100%;height:auto}
 .title{font-size:13px;font-weight:600;fill:#1d2733}.tick{font-size:11px;fill:#5b6775}.grid{stroke:#e3e7ec}
 .line{fill:none;stroke-width:2}.dot{opacity:.6}.diamond{stroke:#1d2733;stroke-width:.8}
@@ -84,25 +85,25 @@ def _cell(row: Row, column: Column, best: float) -> str:
 
 def _reading(experiment: Experiment, rows: list[Row]) -> str:
     """How the table was made, and what it says of strict-cold items."""
-    attribute = experiment.config.diversity
+    attribute = experiment.config.item_attribute
     parts = [
         "All warm items are ranked, those that the user has in train or validation left out. Metrics are averaged over "
         "users with test items; NDCG divides by the ideal DCG of min(k, number of test items). Hyperparameters, also "
         "those of the baselines, are chosen on validation. Coverage: share of warm items in any list. Novelty: mean "
-        "-log<sub>2</sub> of the share of users with the item in train, in bits."
+        "-log<sub>2</sub> of the share of users with the item in train, in bits. Diversity: mean, over the pairs of a "
+        "list, of 1 - cosine of the sets of users with the items in train."
     ]
     if attribute is not None:
-        parts.append(
-            f"Diversity: mean of 1 - cosine of {escape(attribute)} over the pairs of a list (Smyth and McClave 2001)."
-        )
+        by_attribute = ", ".join(f"{escape(row.name)} {row.cell(_FEATURE_DIVERSITY)}" for row in rows)
+        parts.append(f"With the cosine of {escape(attribute)} in its place, diversity is: {by_attribute}.")
     by_name = {row.name: row.mean(_COLD_RECALL) for row in rows}
     ours, shuffled = by_name[OURS], by_name[SHUFFLED]
     if ours is not None and shuffled:
         num_cold = len(experiment.split.cold_items)
         parts.append(
             f"Strict-cold items have no interaction in train and are ranked among themselves, by their text alone: "
-            f"Recall@20 is {ours:.3f} with each item's own text, {shuffled:.3f} with shuffled texts "
-            f"({ours / shuffled:.1f} times less), and {min(20 / num_cold, 1):.3f} in random order."
+            f"Recall@20 is {ours:.3f} with each item's own text, {ours / shuffled:.1f} times the {shuffled:.3f} with "
+            f"shuffled texts; random order would give {min(20 / num_cold, 1):.3f}."
         )
     return "".join(f'<p class="muted">{part}</p>' for part in parts)
 
@@ -140,14 +141,14 @@ def _picture(experiment: Experiment) -> str:
     if agreement[0] is not None:
         words += (
             f" Of a strict-cold item's {_NUM_NEIGHBORS} nearest warm items, {agreement[0]:.0%} share one of its "
-            f"{escape(str(experiment.config.diversity))} before alignment and {agreement[1]:.0%} after."
+            f"{escape(str(experiment.config.item_attribute))} before alignment and {agreement[1]:.0%} after."
         )
     return f'<p class="muted">{words}</p><div class="row">{"".join(charts)}</div>{key}'
 
 
 def _item_colors(experiment: Experiment, num_values: int = 7) -> tuple[list[str], str]:
     """A color an item, and the legend: that of the rarest of its values among the most common ones, grey if none."""
-    attribute, items = experiment.config.diversity, experiment.dataset.items
+    attribute, items = experiment.config.item_attribute, experiment.dataset.items
     if attribute is None:
         return [GREY] * len(items), ""
     count = Counter(value for values in items.attributes[attribute] for value in values)
@@ -215,7 +216,7 @@ def _recommendations(found: list[Recommendation]) -> str:
         items = "<br>".join(f"{escape(name)} <small>{value:.2f}</small>" for name, value in one.reason.items)
         users = "<br>".join(f"{escape(name)} <small>{value:.2f}</small>" for name, value in one.reason.users)
         match = f"match {one.reason.text_match:.2f}, rank {one.reason.text_rank} by text"
-        text = f"{escape(one.reason.text)} <small>{match}</small>"
+        text = f"{escape(one.reason.text)}<br><small>{match}</small>"
         cells = (
             f"<td>{cell}</td>"
             for cell in (rank, escape(one.title) + hit, f"{one.score:.3f}", items, users or "-", text)

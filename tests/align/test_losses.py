@@ -16,9 +16,7 @@ def test_node_alignment_is_cross_entropy_over_all_nodes():
     loss = node_alignment(graph, text, temperature=0.3)
     expected = F.cross_entropy(graph @ text.T / 0.3, torch.arange(9))
     torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(loss, (graph, text)), torch.autograd.grad(expected, (graph, text))
-    )
+    torch.testing.assert_close(torch.autograd.grad(loss, (graph, text)), torch.autograd.grad(expected, (graph, text)))
 
 
 def test_node_alignment_needs_equal_shapes():

@@ -80,7 +80,9 @@ def _serving(suite: Suite, implementation: str, device: str, record_property=Non
 
 
 def _dtypes(suite: Suite) -> list[torch.dtype]:
-    takes_values = any(isinstance(t, Tensor) and t.is_floating_point() for t in _leaves(suite.cases[0].arguments(torch.float32)))
+    takes_values = any(
+        isinstance(t, Tensor) and t.is_floating_point() for t in _leaves(suite.cases[0].arguments(torch.float32))
+    )
     return list(TOLERANCE) if takes_values else [torch.float32]
 
 
@@ -208,7 +210,9 @@ def test_opcheck(suite, case, implementation, device):
     assert recorder.calls
     for operator, args in recorder.calls:
         differentiable = operator.name() not in ("graphkern::info_nce_backward",)
-        args = _map_floats(lambda t: t.clone().requires_grad_(), args) if suite.differentiable and differentiable else args
+        args = (
+            _map_floats(lambda t: t.clone().requires_grad_(), args) if suite.differentiable and differentiable else args
+        )
         torch.library.opcheck(operator, args)
 
 
@@ -267,7 +271,10 @@ def test_strides_do_not_matter(suite, case, implementation, device):
     with _serving(suite, implementation, device):
         _same_bits(_call(suite, _map_floats(_strided, arguments)), _call(suite, arguments))
         if suite.differentiable:
-            plain, strided = _with_grad(arguments), _map_floats(lambda t: _strided(t.detach()).requires_grad_(), arguments)
+            plain, strided = (
+                _with_grad(arguments),
+                _map_floats(lambda t: _strided(t.detach()).requires_grad_(), arguments),
+            )
             _same_bits(_gradients(suite, strided), _gradients(suite, plain))
 
 

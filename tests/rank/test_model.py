@@ -100,8 +100,9 @@ def test_gradients_reach_every_parameter_and_are_reproducible(loss):
 
 def test_errors():
     model = make()
+    none = torch.empty(0, dtype=torch.int64)
+    empty = sorted_csr(none, none, 2, 2)
     with pytest.raises(ValueError, match="no train interactions"):
-        empty = sorted_csr(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), 2, 2)
         Recommender(ModelConfig(), AlignmentConfig(), empty, torch.zeros(2, 3), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="12 user and 9 item texts for 12 users and 10 items"):
         Recommender(ModelConfig(), AlignmentConfig(), model.train_pairs, model.user_text, model.item_text[:9])

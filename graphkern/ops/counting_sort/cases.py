@@ -10,7 +10,7 @@ def counting_sort(index: Tensor, num_bins: int) -> tuple[Tensor, Tensor]:
     return COUNTING_SORT(index, num_bins)
 
 
-def _make(size: int, num_bins: int):  # type: ignore[no-untyped-def]
+def _make(size: int, num_bins: int):
     def make(m: Maker) -> tuple[tuple, dict]:
         return (m.index(size, num_bins), num_bins), {}
 

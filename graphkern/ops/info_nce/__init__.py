@@ -51,7 +51,9 @@ def info_nce(
     else:
         _check.index(target, "target", key.shape[0])
         if target.shape[0] != query.shape[0] or target.device != query.device:
-            raise ValueError(f"target must be [{query.shape[0]}] on {query.device} but is {list(target.shape)} on {target.device}")
+            raise ValueError(
+                f"target must be [{query.shape[0]}] on {query.device} but is {list(target.shape)} on {target.device}"
+            )
     return INFO_NCE(query, key, target.long(), bias, 1 / _temperature(temperature, query))[0]
 
 
@@ -69,11 +71,11 @@ def _temperature(temperature: float | Tensor, query: Tensor) -> Tensor:
     return temperature.to(query.device, dtype)
 
 
-def _fake(query: Tensor, key: Tensor, target, bias, scale: Tensor):  # type: ignore[no-untyped-def]
+def _fake(query: Tensor, key: Tensor, target, bias, scale: Tensor):
     return query.new_empty(query.shape[0]), scale.new_empty(query.shape[0])
 
 
-def _fake_backward(grad, query: Tensor, key: Tensor, target, bias, scale, lse):  # type: ignore[no-untyped-def]
+def _fake_backward(grad, query: Tensor, key: Tensor, target, bias, scale, lse):
     return torch.empty_like(query), torch.empty_like(key), key.new_empty(key.shape[0])
 
 

@@ -4,7 +4,9 @@ from graphkern.ops._case import Case, Maker, Suite, nbytes
 from graphkern.ops.info_nce import info_nce
 
 
-def _make(num_queries: int, num_keys: int, depth: int, target: bool = True, bias: bool = False, temperature: float = 0.5):  # type: ignore[no-untyped-def]
+def _make(
+    num_queries: int, num_keys: int, depth: int, target: bool = True, bias: bool = False, temperature: float = 0.5
+):
     def make(m: Maker) -> tuple[tuple, dict]:
         query, key = m.normal(num_queries, depth) / depth**0.5, m.normal(num_keys, depth)
         chosen = m.index(num_queries, num_keys) if target else None

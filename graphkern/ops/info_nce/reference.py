@@ -10,9 +10,7 @@ def _logits(query: Tensor, key: Tensor, bias: Tensor | None, scale: Tensor) -> T
     return logits if bias is None else logits + bias.to(accumulate)
 
 
-def info_nce(
-    query: Tensor, key: Tensor, target: Tensor, bias: Tensor | None, scale: Tensor
-) -> tuple[Tensor, Tensor]:
+def info_nce(query: Tensor, key: Tensor, target: Tensor, bias: Tensor | None, scale: Tensor) -> tuple[Tensor, Tensor]:
     """logits = scale * query @ key.T + bias [B, K]. Returns loss [B] = lse - logits[target], and lse [B]."""
     logits = _logits(query, key, bias, scale)
     lse = torch.logsumexp(logits, dim=1)

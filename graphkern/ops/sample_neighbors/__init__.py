@@ -50,7 +50,7 @@ def sample_neighbors(
 
     Args:
         adj: N x N; rows are expanded. Rows of 2^32 edges or more are not supported.
-        seeds: [B] int32 or int64 rows to start from. A repeated seed keeps a row of its own, with the same sample.
+        seeds: [B] int32 or int64 rows to start from. A repeated seed keeps a row of its own with the same sample.
         fanouts: neighbors to draw a node at each hop; -1 takes all. Without replacement a row of fewer edges gives all
             of them, in CSR order.
         replace: draw with replacement: a row with edges gives exactly `fanout`.
@@ -84,7 +84,7 @@ def sample_neighbors(
     )
 
 
-def _fake(indptr: Tensor, indices: Tensor, seeds: Tensor, fanouts: list[int], replace, seed):  # type: ignore[no-untyped-def]
+def _fake(indptr: Tensor, indices: Tensor, seeds: Tensor, fanouts: list[int], replace, seed):
     ctx = torch.library.get_ctx()
     num_nodes, num_edges = ctx.new_dynamic_size(), ctx.new_dynamic_size()
     shapes = (num_nodes, num_nodes + 1, num_edges, num_edges)

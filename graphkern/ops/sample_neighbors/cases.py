@@ -4,7 +4,7 @@ from graphkern.ops._case import Case, Maker, Suite, nbytes
 from graphkern.ops.sample_neighbors import sample_neighbors
 
 
-def _make(num_nodes: int, num_edges: int, num_seeds: int, fanouts: list[int], replace: bool = False, hub: int = 0):  # type: ignore[no-untyped-def]
+def _make(num_nodes: int, num_edges: int, num_seeds: int, fanouts: list[int], replace: bool = False, hub: int = 0):
     def make(m: Maker) -> tuple[tuple, dict]:
         adj = m.graph(num_nodes, num_nodes, num_edges, hub)
         return (adj, m.index(num_seeds, num_nodes), fanouts), {"replace": replace, "seed": 7 * num_seeds}

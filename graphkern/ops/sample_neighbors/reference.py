@@ -15,7 +15,7 @@ def _high(constant: int, word: Tensor) -> Tensor:
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10 of Salmon et al. 2011: four random 32-bit words (in int64) for four counter words and a 64-bit key."""
+    """Philox4x32-10 (Salmon et al. 2011): four random 32-bit words (in int64) for four counter words and a seed."""
     c0, c1, c2, c3 = counter
     k0, k1 = seed & _MASK, (seed >> 32) & _MASK
     for _ in range(10):
@@ -74,16 +74,19 @@ def sample_neighbors(
     local: dict[int, int] = {}
     for position, node in enumerate(nodes):
         local.setdefault(node, position)
-    counts, columns, edges = [], [], []
+    counts: list[int] = []
+    columns: list[int] = []
+    edges: list[int] = []
     nodes_per_hop, edges_per_hop, begin = [len(nodes)], [], 0
     row_start, neighbors = indptr.cpu().long(), indices.cpu()
     for hop, fanout in enumerate(fanouts):
         frontier = torch.tensor(nodes[begin:], dtype=torch.long)
         begin, known = len(nodes), len(edges)
         degree = row_start[frontier + 1] - row_start[frontier]
-        for start, position in zip(row_start[frontier].tolist(), _positions(frontier, degree, fanout, replace, hop, seed), strict=True):
-            counts.append(position.shape[0])
-            for edge in (start + position).tolist():
+        drawn = _positions(frontier, degree, fanout, replace, hop, seed)
+        for start, positions in zip(row_start[frontier].tolist(), drawn, strict=True):
+            counts.append(positions.shape[0])
+            for edge in (start + positions).tolist():
                 node = int(neighbors[edge])
                 if node not in local:
                     local[node] = len(nodes)

@@ -41,7 +41,7 @@ def sddmm(adj: CSR, q: Tensor, k: Tensor) -> Tensor:
     return out if q.dim() == 3 else out[:, 0]
 
 
-def _fake(indptr, indices: Tensor, edge, t_indptr, t_indices, t_edge, q: Tensor, k: Tensor, heads: int) -> Tensor:  # type: ignore[no-untyped-def]
+def _fake(indptr, indices: Tensor, edge, t_indptr, t_indices, t_edge, q: Tensor, k: Tensor, heads: int) -> Tensor:
     return q.new_empty(indices.shape[0], heads)
 
 

@@ -4,7 +4,7 @@ from graphkern.ops._case import Case, Maker, Suite, nbytes
 from graphkern.ops.sddmm import sddmm
 
 
-def _make(num_rows: int, num_cols: int, num_edges: int, *features: int, hub: int = 0):  # type: ignore[no-untyped-def]
+def _make(num_rows: int, num_cols: int, num_edges: int, *features: int, hub: int = 0):
     def make(m: Maker) -> tuple[tuple, dict]:
         adj = m.graph(num_rows, num_cols, num_edges, hub)
         return (adj, m.normal(num_rows, *features), m.normal(num_cols, *features)), {}
@@ -12,7 +12,7 @@ def _make(num_rows: int, num_cols: int, num_edges: int, *features: int, hub: int
     return make
 
 
-def _traffic(out, adj, q, k) -> int:  # type: ignore[no-untyped-def]
+def _traffic(out, adj, q, k) -> int:
     return adj.num_edges * (k.nbytes // max(k.shape[0], 1)) + nbytes(adj, q, out)
 
 

@@ -58,7 +58,9 @@ def _weight_by_head(adj: CSR, x: Tensor, weight: Tensor | None) -> Tensor | None
     if weight is None:
         return None
     if weight.dim() not in (1, 2) or weight.shape[0] != adj.num_edges:
-        raise ValueError(f"weight has {weight.shape[0] if weight.dim() else 'no'} rows but adj has {adj.num_edges} edges")
+        raise ValueError(
+            f"weight has {weight.shape[0] if weight.dim() else 'no'} rows but adj has {adj.num_edges} edges"
+        )
     if weight.dim() == 1:
         return weight[:, None]
     if x.dim() != 3 or weight.shape[1] != x.shape[1]:
@@ -66,7 +68,7 @@ def _weight_by_head(adj: CSR, x: Tensor, weight: Tensor | None) -> Tensor | None
     return weight
 
 
-def _fake(indptr: Tensor, indices: Tensor, edge, t_indptr, t_indices, t_edge, x: Tensor, weight, reduce) -> Tensor:  # type: ignore[no-untyped-def]
+def _fake(indptr: Tensor, indices: Tensor, edge, t_indptr, t_indices, t_edge, x: Tensor, weight, reduce) -> Tensor:
     return x.new_empty(indptr.shape[0] - 1, x.shape[1])
 
 

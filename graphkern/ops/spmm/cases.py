@@ -4,14 +4,14 @@ from graphkern.ops._case import Case, Maker, Suite, nbytes
 from graphkern.ops.spmm import REDUCES, spmm
 
 
-def _plain(num_rows: int, num_cols: int, num_edges: int, features: int, reduce: str, hub: int = 0):  # type: ignore[no-untyped-def]
+def _plain(num_rows: int, num_cols: int, num_edges: int, features: int, reduce: str, hub: int = 0):
     def make(m: Maker) -> tuple[tuple, dict]:
         return (m.graph(num_rows, num_cols, num_edges, hub), m.normal(num_cols, features)), {"reduce": reduce}
 
     return make
 
 
-def _weighted(num_rows: int, num_cols: int, num_edges: int, heads: int, depth: int, reduce: str, hub: int = 0):  # type: ignore[no-untyped-def]
+def _weighted(num_rows: int, num_cols: int, num_edges: int, heads: int, depth: int, reduce: str, hub: int = 0):
     """heads 0: weight [E] and x [M, depth]."""
 
     def make(m: Maker) -> tuple[tuple, dict]:
@@ -47,7 +47,7 @@ _BENCH = (
 )
 
 
-def _traffic(out, adj, x, weight=None, reduce="sum") -> int:  # type: ignore[no-untyped-def]
+def _traffic(out, adj, x, weight=None, reduce="sum") -> int:
     """One feature row an edge, the graph and the weights once, the result once."""
     row = x.nbytes // max(x.shape[0], 1)
     return adj.num_edges * row + nbytes(adj, weight, out)

@@ -13,7 +13,7 @@ _GRAPH = "Tensor indptr, Tensor indices, Tensor t_indptr, Tensor t_indices, Tens
 _TRITON = "graphkern.ops.spmm_extremum.triton:"
 
 
-def _fake(indptr: Tensor, indices: Tensor, t_indptr, t_indices, t_edge, x: Tensor, weight, reduce):  # type: ignore[no-untyped-def]
+def _fake(indptr: Tensor, indices: Tensor, t_indptr, t_indices, t_edge, x: Tensor, weight, reduce):
     shape = (indptr.shape[0] - 1, x.shape[1])
     return x.new_empty(shape), indices.new_empty(shape)
 
@@ -35,7 +35,7 @@ _NO_GRAPH = (None,) * 5
 
 
 def _at_winner(value: Tensor, arg: Tensor, index: Tensor | None = None) -> Tensor:
-    """[N, F]: at each entry the value ([rows, F], or [rows, H] spread over F) of its winning edge; 0 where there is none.
+    """[N, F]: at each entry the value ([rows, F], or [rows, H] spread over F) of its winning edge; 0 where none.
 
     index: the row of value that an edge reads; None is the edge itself.
     """
@@ -45,7 +45,7 @@ def _at_winner(value: Tensor, arg: Tensor, index: Tensor | None = None) -> Tenso
     return value.gather(0, rows) * (arg >= 0)
 
 
-def _fake_grad_x(indptr, indices, t_indptr: Tensor, t_indices, t_edge, grad: Tensor, arg, weight) -> Tensor:  # type: ignore[no-untyped-def]
+def _fake_grad_x(indptr, indices, t_indptr: Tensor, t_indices, t_edge, grad: Tensor, arg, weight) -> Tensor:
     return grad.new_empty(t_indptr.shape[0] - 1, grad.shape[1])
 
 
@@ -65,7 +65,7 @@ def _backward_grad_x(ctx: Any, outer: Tensor) -> tuple:
     return *_NO_GRAPH, grad_grad, None, grad_weight
 
 
-def _fake_grad_weight(indptr, indices: Tensor, t_indptr, t_indices, t_edge, grad, arg, x: Tensor, heads: int) -> Tensor:  # type: ignore[no-untyped-def]
+def _fake_grad_weight(indptr, indices: Tensor, t_indptr, t_indices, t_edge, grad, arg, x: Tensor, heads: int) -> Tensor:
     return x.new_empty(indices.shape[0], heads)
 
 

@@ -20,8 +20,8 @@ def topk_scores(query: Tensor, item: Tensor, k: int, exclude: CSR | None = None)
         k: 1 <= k <= N.
         exclude: B x N; the stored columns of row b are not returned for query b.
     Returns:
-        values [B, k] in the dtype of query and indices [B, k] int64. Ties go to the lower index. NaN and -inf scores are
-        never returned; a row with fewer than k items left ends in value -inf, index -1.
+        values [B, k] in the dtype of query and indices [B, k] int64. Ties go to the lower index. NaN and -inf scores
+        are never returned; a row with fewer than k items left ends in value -inf, index -1.
     Raises: TypeError for an integer or mixed dtype; ValueError for a wrong shape, device or k.
     Cost: 2 B N D operations; memory beyond the results is a fixed size a thread, whatever B and N. No gradient.
     """
@@ -40,7 +40,7 @@ def topk_scores(query: Tensor, item: Tensor, k: int, exclude: CSR | None = None)
     return TOPK_SCORES(query.detach(), item.detach(), k, exclude.indptr, exclude.indices)
 
 
-def _fake(query: Tensor, item: Tensor, k: int, indptr, indices) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+def _fake(query: Tensor, item: Tensor, k: int, indptr, indices) -> tuple[Tensor, Tensor]:
     values = query.new_empty(query.shape[0], k)
     return values, values.new_empty(values.shape, dtype=torch.int64)
 

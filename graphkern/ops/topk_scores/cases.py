@@ -7,7 +7,7 @@ from graphkern.ops._case import Case, Maker, Suite, nbytes
 from graphkern.ops.topk_scores import topk_scores
 
 
-def _make(num_queries: int, num_items: int, depth: int, k: int, excluded: int | None = None):  # type: ignore[no-untyped-def]
+def _make(num_queries: int, num_items: int, depth: int, k: int, excluded: int | None = None):
     """Small integers: scores are exact, with many ties. excluded: edges of the exclusion graph."""
 
     def make(m: Maker) -> tuple[tuple, dict]:

@@ -12,9 +12,13 @@ def topk_scores(
     Ties go to the lower index. NaN and -inf scores are never returned: places left over hold -inf and index -1.
     """
     accumulate = torch.float64 if query.dtype == torch.float64 else torch.float32
-    scores = torch.nan_to_num(query.to(accumulate) @ item.to(accumulate).T, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    scores = torch.nan_to_num(
+        query.to(accumulate) @ item.to(accumulate).T, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf
+    )
     if indptr is not None and indices is not None:
-        rows = torch.repeat_interleave(torch.arange(query.shape[0], device=query.device), (indptr[1:] - indptr[:-1]).long())
+        rows = torch.repeat_interleave(
+            torch.arange(query.shape[0], device=query.device), (indptr[1:] - indptr[:-1]).long()
+        )
         scores[rows, indices.long()] = -torch.inf
     values, index = torch.sort(scores, dim=1, descending=True, stable=True)
     values, index = values[:, :k], index[:, :k]

@@ -1,0 +1,159 @@
+"""Compile every CUDA and Triton kernel to sm_80 and sm_90 machine code, without a GPU; fail on an error or a spill.
+
+Prints, for each kernel, the most that any of its variants (dtypes, widths, flags) takes. Without nvcc the CUDA half is
+left out, unless GRAPHKERN_BUILD_CUDA=1; GRAPHKERN_BUILD_CUDA=0 always leaves it out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.pop("TRITON_INTERPRET", None)
+
+import torch  # noqa: E402 (after TRITON_INTERPRET is gone)
+
+ROOT = Path(__file__).resolve().parents[1]
+ARCHS = (80, 90)
+JOBS = 2
+NVCC_FLAGS = ["-std=c++20", "-O3", "-DUSE_CUDA", "-DTORCH_TARGET_VERSION=0x020b000000000000", "-Xptxas", "-v"]
+
+
+class Usage(NamedTuple):
+    """What one variant of a kernel takes: registers a thread, shared memory a block, spilled bytes a thread."""
+
+    op: str
+    language: str
+    kernel: str
+    arch: int
+    registers: int
+    shared: int
+    spill: int
+
+
+def compile_cuda(source: Path) -> list[Usage]:
+    with tempfile.TemporaryDirectory() as folder:
+        targets = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in ARCHS]
+        include = f"-isystem={Path(torch.__file__).parent / 'include'}"
+        command = ["nvcc", *NVCC_FLAGS, *targets, include, "-c", str(source), "-o", f"{folder}/out.o"]
+        log = _output(command)
+    found = []
+    for entry in log.split("Compiling entry function '")[1:]:
+        name, arch = re.match(r"(\w+)' for 'sm_(\d+)'", entry).groups()
+        spill = sum(int(count) for count in re.findall(r"(\d+) bytes spill", entry))
+        shared = re.search(r"(\d+) bytes smem", entry)
+        registers = int(re.search(r"Used (\d+) registers", entry)[1])
+        found.append(
+            Usage(source.parent.name, "CUDA", name, int(arch), registers, int(shared[1]) if shared else 0, spill)
+        )
+    if not found:
+        raise RuntimeError(f"{source}: nvcc reported no kernels:\n{log}")
+    names = _output(["c++filt"], "\n".join(usage.kernel for usage in found)).splitlines()
+    return [usage._replace(kernel=_short(name)) for usage, name in zip(found, names, strict=True)]
+
+
+def _short(name: str) -> str:
+    """void graphkern::cuda::reduce_rows<graphkern::cuda::SpmmBody<float, int, 4> >(...) -> reduce_rows<SpmmBody>"""
+    kernel, body = re.search(r"([a-z_]+)<(?:[\w:]*?([A-Z]\w+)<)?", name).groups()
+    return f"{kernel}<{body}>" if body else kernel
+
+
+def compile_triton(op: str, position: int) -> list[Usage]:
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    variant = _variants(op)[position]
+    found = []
+    for arch in ARCHS:
+        source = ASTSource(variant.kernel, variant.signature(), variant.constexprs)
+        compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": variant.num_warps})
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as cubin:
+            cubin.write(compiled.asm["cubin"])
+            cubin.flush()
+            log = _output([_cuobjdump(), "-res-usage", cubin.name])
+        registers, stack = (int(re.search(rf"{field}:(\d+)", log)[1]) for field in ("REG", "STACK"))
+        name = variant.kernel.__name__
+        found.append(Usage(op, "Triton", name, arch, registers, compiled.metadata.shared, stack))
+    return found
+
+
+def _cuobjdump() -> str:
+    import triton
+
+    shipped = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    return str(shipped) if shipped.exists() else "cuobjdump"
+
+
+def _variants(op: str) -> list:
+    return list(importlib.import_module(f"graphkern.ops.{op}.triton").variants())
+
+
+def _output(command: list[str], text: str | None = None) -> str:
+    done = subprocess.run(command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}")
+    return done.stdout
+
+
+def _cuda_sources() -> list[Path]:
+    wanted = os.environ.get("GRAPHKERN_BUILD_CUDA", "auto")
+    if wanted == "0":
+        print("CUDA kernels left out: GRAPHKERN_BUILD_CUDA=0")
+        return []
+    if shutil.which("nvcc") is None:
+        if wanted == "1":
+            sys.exit("GRAPHKERN_BUILD_CUDA=1, but there is no nvcc: install the CUDA toolkit")
+        print("CUDA kernels left out: there is no nvcc")
+        return []
+    return sorted(ROOT.glob("csrc/*/*_cuda.cu"), key=lambda path: -path.stat().st_size)
+
+
+def _triton_ops() -> list[str]:
+    if importlib.util.find_spec("triton") is None:
+        print("Triton kernels left out: the package triton is not installed")
+        return []
+    return [path.parent.name for path in sorted(ROOT.glob("graphkern/ops/*/triton.py"))]
+
+
+def _print_table(usages: list[Usage]) -> None:
+    print(f"{'op':<18}{'':<8}{'kernel':<36}{'arch':<7}{'variants':>8}{'registers':>11}{'shared':>8}{'spill':>7}")
+    for group in sorted({usage[:4] for usage in usages}):
+        same = [usage for usage in usages if usage[:4] == group]
+        registers, shared, spill = (max(usage[field] for usage in same) for field in (4, 5, 6))
+        op, language, kernel, arch = group
+        print(f"{op:<18}{language:<8}{kernel:<36}sm_{arch:<4}{len(same):>8}{registers:>11}{shared:>8}{spill:>7}")
+
+
+def main() -> None:
+    start, usages, failures = time.monotonic(), [], []
+    with ProcessPoolExecutor(JOBS) as pool:
+        jobs: list[Future] = [pool.submit(compile_cuda, source) for source in _cuda_sources()]
+        for op in _triton_ops():
+            jobs += [pool.submit(compile_triton, op, position) for position in range(len(_variants(op)))]
+        for job in jobs:
+            error = job.exception()
+            if error is None:
+                usages += job.result()
+            else:
+                failures.append(str(error))
+    _print_table(usages)
+    spills = sum(usage.spill > 0 for usage in usages)
+    print(f"{len(usages)} kernels compiled in {time.monotonic() - start:.0f} s, {spills} spill, {len(failures)} failed")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    sys.exit(1 if spills or failures or not usages else 0)
+
+
+if __name__ == "__main__":
+    main()
