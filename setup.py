@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -41,6 +42,16 @@ def find_torch() -> tuple[str, Path] | None:
             if tuple(int(part) for part in version.split(".")[:2]) >= (2, 11):
                 return version, Path(folder)
     return None
+
+
+def tool(name: str) -> str:
+    """cmake or ninja: from the Python package of that name, which is newer than most systems', else from PATH."""
+    in_package = Path(sysconfig.get_path("scripts")) / name
+    if in_package.exists():
+        return str(in_package)
+    if found := shutil.which(name):
+        return found
+    raise SystemExit(f"{name} was not found: pip install {name}")
 
 
 def find_compiler() -> str | None:
@@ -94,13 +105,13 @@ class BuildNative(build_ext):
         build = ROOT / "build" / ("cmake-cuda" if cuda else "cmake-cpu")
         archs = os.environ.get("GRAPHKERN_CUDA_ARCHS", CUDA_ARCHS if cuda and cuda >= (12, 8) else OLD_CUDA_ARCHS)
         subprocess.run(
-            ["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", f"-DTORCH_INCLUDE={folder / 'include'}",
+            [tool("cmake"), "-S", ROOT, "-B", build, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", f"-DTORCH_INCLUDE={folder / 'include'}",
              f"-DTORCH_LIB={folder / 'lib'}", f"-DGRAPHKERN_CUDA={'ON' if cuda else 'OFF'}",
              f"-DCMAKE_CUDA_ARCHITECTURES={archs}"],
             check=True,
         )  # fmt: skip
-        subprocess.run(["cmake", "--build", build], check=True)
-        subprocess.run(["cmake", "--install", build, "--prefix", target], check=True)
+        subprocess.run([tool("cmake"), "--build", build], check=True)
+        subprocess.run([tool("cmake"), "--install", build, "--prefix", target], check=True)
         info = {"torch": version, "compiler": compiler}
         return (
             {**info, "cuda": f"{cuda[0]}.{cuda[1]}", "cuda_archs": archs}

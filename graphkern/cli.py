@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from graphkern.rank.config import ExperimentConfig
@@ -24,8 +24,9 @@ def main(args: Sequence[str] | None = None) -> int:
     name, *rest = given
     if name not in _COMMANDS:
         return _fail(f"unknown command {name!r}: one of {', '.join(_COMMANDS)}", "graphkern")
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("graphkern").setLevel(logging.INFO)
+    logger = logging.getLogger("graphkern")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [logging.StreamHandler()]
     command, _ = _COMMANDS[name]
     try:
         command(rest)
@@ -119,8 +120,13 @@ def _parse_config(args: list[str]) -> "ExperimentConfig":
     return ExperimentConfig.model_validate(given)
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"graphkern {name}", description=_COMMANDS[name][1])
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def _parser(name: str) -> _Parser:
+    return _Parser(prog=f"graphkern {name}", description=_COMMANDS[name][1])
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """The command line: what it prints, and one line for each mistake."""
 
+import re
 import subprocess
 import sys
 
@@ -10,9 +11,9 @@ from graphkern.cli import main
 pytest.importorskip("transformers", reason="the extra `text` is not installed")
 pytest.importorskip("jsonargparse", reason="the extra `recsys` is not installed")
 
-import yaml  # noqa: E402
+import yaml
 
-from tests.worlds import make_config, write_bert, write_tables  # noqa: E402
+from tests.worlds import make_config, write_bert, write_tables
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,6 @@ def test_overrides_reach_the_run(world, tmp_path):
     ],
 )
 def test_wrong_settings_are_named_in_one_line(world, capsys, override, message):
-    import re
-
     error = fails(capsys, "train", "--config", world / "config.yaml", "--output", world / "never", *override)
     assert error.startswith("graphkern train: error: ")
     assert re.search(message, error), error
@@ -97,9 +96,11 @@ def test_unknown_keys_in_the_file_are_refused(world, tmp_path, capsys, section, 
     assert "does not accept" in error or "not accepted" in error
 
 
-def test_a_run_with_other_settings_is_not_continued(run, world, capsys):
+def test_a_run_with_other_settings_is_neither_continued_nor_changed(run, world, capsys):
+    before = (run / "config.yaml").read_text()
     error = fails(capsys, "train", "--config", world / "config.yaml", "--output", run, "--model.dim", "8")
     assert "was made with other data or settings: remove it, or choose another output folder" in error
+    assert (run / "config.yaml").read_text() == before
 
 
 def test_other_mistakes(run, tmp_path, capsys):
@@ -110,6 +111,8 @@ def test_other_mistakes(run, tmp_path, capsys):
     assert "unknown dataset 'ml-1g'" in fails(capsys, "data", "ml-1g", "--out", tmp_path / "x")
     assert "config.yaml is not valid" in fails(capsys, "evaluate", "--run", _broken(tmp_path))
     assert "required" in fails(capsys, "train")
+    assert "the following arguments are required: --run" in fails(capsys, "evaluate")
+    assert "invalid int value: 'ten'" in fails(capsys, "recommend", "--run", run, "--user", "u1", "--k", "ten")
 
 
 def _broken(folder):

@@ -53,8 +53,8 @@ class TextEncoder:
         Texts are batched by length, so that little is spent on padding. Equal texts are encoded once.
 
         Returns: float32 [N, D] on the CPU.
-        Raises: ValueError for no texts; ImportError, naming the extra, without transformers; OSError or
-            ValueError if the model cannot be loaded.
+        Raises: ValueError for no texts; ImportError, naming the extra, without transformers; OSError if the model
+            cannot be loaded.
         """
         if not texts:
             raise ValueError("no texts to encode")
@@ -84,11 +84,19 @@ class TextEncoder:
 
     @cached_property
     def _tokenizer(self) -> "PreTrainedTokenizerBase":
-        return _transformers().AutoTokenizer.from_pretrained(self.config.model)
+        return self._load("AutoTokenizer")
 
     @cached_property
     def _model(self) -> "PreTrainedModel":
-        return _transformers().AutoModel.from_pretrained(self.config.model).eval()
+        return self._load("AutoModel").eval()
+
+    def _load(self, kind: str) -> Any:
+        name, auto = self.config.model, getattr(_transformers(), kind)
+        try:
+            return auto.from_pretrained(name)
+        except (OSError, ValueError) as error:
+            where = "" if Path(name).is_dir() else ", which is not a folder here and was not found as a hub name"
+            raise OSError(f"cannot load the text encoder {name}{where}: {error}") from error
 
     @torch.inference_mode()
     def _encode(self, texts: list[str]) -> np.ndarray:

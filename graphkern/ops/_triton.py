@@ -51,7 +51,7 @@ class Blocks(NamedTuple):
 
     @property
     def num_warps(self) -> int:
-        return max(1, min(4, self.n * self.e * self.f // 512))
+        return max(1, min(4, self.n * self.e * self.f // 256))
 
     def flags(self) -> dict[str, int]:
         return {"BLOCK_N": self.n, "BLOCK_E": self.e, "BLOCK_F": self.f}
@@ -64,10 +64,11 @@ class Blocks(NamedTuple):
 
 
 def blocks(features: int, num_rows: int) -> Blocks:
-    """16 values a thread on a device; many more at a time in the interpreter, whose cost goes by the operation."""
+    """8 values a thread on a device; many more at a time in the interpreter, whose cost goes by the operation."""
     f = min(128, triton.next_power_of_2(max(features, 1)))
-    n = min(64, triton.next_power_of_2(max(num_rows, 1))) if interpreted() else max(1, min(8, 64 // f))
-    return Blocks(n, 16, f)
+    if interpreted():
+        return Blocks(min(64, triton.next_power_of_2(max(num_rows, 1))), 16, f)
+    return Blocks(max(1, min(8, 128 // f)), 8, f)
 
 
 def interpreted() -> bool:

@@ -28,8 +28,8 @@ NO_ALIGNMENT, SHUFFLED, OURS = "ours, no alignment", "ours, shuffled text", "our
 VARIANTS = (NO_ALIGNMENT, SHUFFLED, OURS)
 KS = (10, 20)
 
-_EASE_GRID = (20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-_GFCF_GRID = [(rank, weight) for rank in (32, 64, 128) for weight in (0.1, 0.3, 1.0)]
+_EASE_GRID = (50.0, 100.0, 200.0, 500.0)
+_GFCF_GRID = [(rank, weight) for rank in (64, 128, 256) for weight in (0.3, 1.0, 3.0)]
 
 _log = logging.getLogger(__name__)
 
@@ -117,27 +117,27 @@ def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Result]:
     experiment = prepare(config)
     seconds = {"data and text": time.perf_counter() - start}
     split = experiment.split
+    # all of them, so that checkpoints of other settings are refused before anything is written
+    all_trainers = {variant: [experiment.trainer(variant, seed) for seed in config.seeds] for variant in VARIANTS}
+    save_config(config)
     _log.info(
         "%s: %d users, %d items (%d strict-cold), %d train, %d valid, %d test pairs",
         config.data.name, split.num_users, split.num_items, len(split.cold_items),
         split.train.num_edges, split.valid.num_edges, split.test.num_edges,
     )  # fmt: skip
-    save_config(config)
 
     start = time.perf_counter()
     rows = list(_baseline_rows(experiment))
     seconds["baselines"] = time.perf_counter() - start
-    history = {}
-    for variant in VARIANTS:
+    for variant, trainers in all_trainers.items():
         start = time.perf_counter()
-        trainers = [experiment.trainer(variant, seed) for seed in config.seeds]
         for trainer in trainers:
             _train(trainer)
         rows.append(_row(experiment, variant, trainers))
-        history[variant] = [trainer.history for trainer in trainers]
         seconds[variant] = time.perf_counter() - start
         if variant == OURS:
             save_serving(config.output, trainers[0].model, split)
+    history = {variant: [trainer.history for trainer in trainers] for variant, trainers in all_trainers.items()}
     result = Result(rows, history, seconds)
     _write(experiment, result)
     return experiment, result

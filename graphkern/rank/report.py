@@ -123,7 +123,8 @@ def _curves(result: Result) -> str:
         chart("Validation metric (dot: epoch kept)", "metric", everyone, marks=True),
     ]
     key = legend([(variant, _COLORS[variant]) for variant in (OURS, NO_ALIGNMENT, SHUFFLED)])
-    return f'<div class="row">{"".join(charts)}</div>{key}'
+    took = ", ".join(f"{escape(what)} {seconds:.0f} s" for what, seconds in result.seconds.items())
+    return f'<div class="row">{"".join(charts)}</div>{key}<p class="muted">Time of the last run: {took}.</p>'
 
 
 def _picture(experiment: Experiment) -> str:
@@ -170,7 +171,7 @@ def _scatter(title: str, experiment: Experiment, item: Tensor, color: list[str])
     groups = [
         Points(one, [(*place[i], names[i]) for i in part if color[i] == one], is_diamond)
         for part, is_diamond in ((warm, False), (cold, True))
-        for one in sorted(set(color), key=lambda one: one != GREY)
+        for one in sorted(set(color), key=lambda one: (one != GREY, one))
     ]
     return scatter_chart(title, groups)
 

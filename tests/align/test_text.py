@@ -70,6 +70,5 @@ def test_the_cache_knows_weights_and_settings(bert, tmp_path):
 def test_errors(bert, tmp_path):
     with pytest.raises(ValueError, match="no texts"):
         TextEncoder(TextConfig(model=bert)).encode([])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises((OSError, ValueError), match="model"):
-        TextEncoder(TextConfig(model=str(tmp_path / "empty"))).encode(["space"])
+    with pytest.raises(OSError, match=f"cannot load the text encoder {tmp_path}: "):
+        TextEncoder(TextConfig(model=str(tmp_path))).encode(["space"])
