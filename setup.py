@@ -104,12 +104,15 @@ class BuildNative(build_ext):
         version, folder = torch
         build = ROOT / "build" / ("cmake-cuda" if cuda else "cmake-cpu")
         archs = os.environ.get("GRAPHKERN_CUDA_ARCHS", CUDA_ARCHS if cuda and cuda >= (12, 8) else OLD_CUDA_ARCHS)
-        subprocess.run(
-            [tool("cmake"), "-S", ROOT, "-B", build, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", f"-DTORCH_INCLUDE={folder / 'include'}",
-             f"-DTORCH_LIB={folder / 'lib'}", f"-DGRAPHKERN_CUDA={'ON' if cuda else 'OFF'}",
-             f"-DCMAKE_CUDA_ARCHITECTURES={archs}"],
-            check=True,
-        )  # fmt: skip
+        options = {
+            "CMAKE_MAKE_PROGRAM": tool("ninja"),
+            "TORCH_INCLUDE": folder / "include",
+            "TORCH_LIB": folder / "lib",
+            "GRAPHKERN_CUDA": "ON" if cuda else "OFF",
+            "CMAKE_CUDA_ARCHITECTURES": archs,
+        }
+        defines = [f"-D{name}={value}" for name, value in options.items()]
+        subprocess.run([tool("cmake"), "-S", ROOT, "-B", build, "-G", "Ninja", *defines], check=True)
         subprocess.run([tool("cmake"), "--build", build], check=True)
         subprocess.run([tool("cmake"), "--install", build, "--prefix", target], check=True)
         info = {"torch": version, "compiler": compiler}

@@ -1,4 +1,4 @@
-"""spmm on a CUDA device beside torch.sparse.mm: python benchmarks/spmm_cuda.py [--out FOLDER]. Called by tools/gpu.sh."""
+"""spmm on a CUDA device beside torch.sparse.mm: python benchmarks/spmm_cuda.py [--out FOLDER]."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import pickle
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,5 @@ def run(library: ctypes.CDLL, call: Call) -> list[np.ndarray]:
 if __name__ == "__main__":
     library_path, calls_path, results_path = sys.argv[1:]
     library = ctypes.CDLL(library_path)
-    with open(calls_path, "rb") as file:
-        calls = [Call(*fields) for fields in pickle.load(file)]
-    with open(results_path, "wb") as file:
-        pickle.dump([run(library, call) for call in calls], file)
+    calls = [Call(*fields) for fields in pickle.loads(Path(calls_path).read_bytes())]
+    Path(results_path).write_bytes(pickle.dumps([run(library, call) for call in calls]))

@@ -44,7 +44,7 @@ class Expected(NamedTuple):
 
 
 def graphs(index: torch.dtype) -> dict[str, CSR]:
-    """tiny; empty; hub: rows of over GPU_CHUNK edges side by side, one ending where a chunk ends, light rows between."""
+    """hub: rows of over GPU_CHUNK edges side by side, one ending where a chunk ends, light rows between."""
     generator = torch.Generator().manual_seed(0)
     degrees = {
         "tiny": ([3, 0, 2, 4, 0], 6),
@@ -163,8 +163,7 @@ def test_kernels_match_references(prepared: list, build: str, tmp_path: Path) ->
     ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
-    with open(tmp_path / "out", "rb") as file:
-        results = pickle.load(file)
+    results = pickle.loads((tmp_path / "out").read_bytes())
     for got, (_, expected) in zip(results, prepared, strict=True):
         _check(got, expected)
 
@@ -172,7 +171,7 @@ def test_kernels_match_references(prepared: list, build: str, tmp_path: Path) ->
 def _library(name: str) -> str | None:
     """Where the compiler keeps a runtime library; None where it has none."""
     path = subprocess.check_output([str(COMPILER), f"-print-file-name={name}"], text=True).strip()
-    return path if os.path.isabs(path) else None
+    return path if Path(path).is_absolute() else None
 
 
 def _check(got: list[np.ndarray], expected: Expected) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 from graphkern.ops import _triton
 
 
-# A program owns BLOCK_N rows and BLOCK_F features. Lane (n, e, f) keeps the best of every BLOCK_E-th edge of its row and
-# where it was; among the lanes of a row the first edge with a NaN wins, else the first edge with the largest key.
+# A program owns BLOCK_N rows and BLOCK_F features. Lane (n, e, f) keeps the best of every BLOCK_E-th edge of its row
+# and where it was; among the lanes of a row the first edge with a NaN wins, else the first edge with the largest key.
 @triton.jit
 def extremum_kernel(
     indptr,
