@@ -26,7 +26,7 @@ def load() -> None:
             try:
                 torch.ops.load_library(path)
             except OSError as error:
-                absent[name] = f"{path.name} failed to load: {error}"
+                absent[name] = f"{path.name} failed to load: {error.__cause__ or error}"
             else:
                 loaded[name] = path
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 os.environ.pop("TRITON_INTERPRET", None)
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
-import torch  # noqa: E402 (after the environment is set)
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHS = (80, 90)

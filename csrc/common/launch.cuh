@@ -48,9 +48,7 @@ __host__ __device__ inline To bit_cast(const From& from) {
 __host__ __device__ inline float to_accumulate(float value) { return value; }
 __host__ __device__ inline double to_accumulate(double value) { return value; }
 
-__host__ __device__ inline float to_accumulate(BFloat16 value) {
-  return bit_cast<float>(uint32_t(value.bits) << 16);
-}
+__host__ __device__ inline float to_accumulate(BFloat16 value) { return bit_cast<float>(uint32_t(value.bits) << 16); }
 
 __host__ __device__ inline float to_accumulate(Half value) {
 #ifdef __CUDA_ARCH__

@@ -54,7 +54,8 @@ struct Shape {
 // void merge(State&, const State& later); void finish(State&, int64_t row, int64_t feature, int64_t degree).
 // pieces: [num_chunks, F / V]
 template <typename Body>
-__global__ void __launch_bounds__(kBlock, kBlocksPerSm) reduce_chunks(Body body, Shape shape, typename Body::State* pieces) {
+__global__ void __launch_bounds__(kBlock, kBlocksPerSm)
+    reduce_chunks(Body body, Shape shape, typename Body::State* pieces) {
   const int64_t items = shape.num_chunks() * shape.columns.value();
   for (int64_t item = first_item(); item < items; item += item_stride()) {
     const int64_t chunk = shape.columns.quotient(item), begin = chunk * kChunk;
@@ -86,8 +87,8 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
 
 // allocate(bytes) gives device memory that lives until the kernels ran.
 template <typename Body, typename Allocate>
-void launch_reduction(Stream stream, const Body& body, int64_t num_rows, int64_t num_edges, int64_t features,
-                      Allocate&& allocate) {
+void launch_reduction(
+    Stream stream, const Body& body, int64_t num_rows, int64_t num_edges, int64_t features, Allocate&& allocate) {
   using State = typename Body::State;
   const Shape shape{num_rows, num_edges, Divisor(features / Body::V)};
   const int64_t items = shape.num_chunks() * shape.columns.value();

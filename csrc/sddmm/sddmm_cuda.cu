@@ -6,17 +6,26 @@ namespace {
 using namespace graphkern::cuda;
 
 // q: [N, F], k: [M, F]. Returns [E, heads], stored edge e at row edge[e] (or e).
-Tensor sddmm_cuda(Tensor indptr, Tensor indices, std::optional<Tensor> edge, std::optional<Tensor>,
-                  std::optional<Tensor>, std::optional<Tensor>, Tensor q, Tensor k, int64_t heads) {
+Tensor sddmm_cuda(
+    Tensor indptr, Tensor indices, std::optional<Tensor> edge, std::optional<Tensor>, std::optional<Tensor>,
+    std::optional<Tensor>, Tensor q, Tensor k, int64_t heads) {
   Call call(q);
   const int64_t num_rows = indptr.size(0) - 1, num_edges = indices.size(0), features = q.size(1);
   Tensor out = call.allocate({num_edges, heads}, q.scalar_type());
   dispatch(q, indices, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
-    const SddmmArguments<T, I> arguments{call.read<I>(indptr), call.read<I>(indices), call.read<I>(edge),
-                                         call.read<T>(q),      call.read<T>(k),       write<T>(out),
-                                         num_rows,             num_edges,             features, heads};
+    const SddmmArguments<T, I> arguments{
+        call.read<I>(indptr),
+        call.read<I>(indices),
+        call.read<I>(edge),
+        call.read<T>(q),
+        call.read<T>(k),
+        write<T>(out),
+        num_rows,
+        num_edges,
+        features,
+        heads};
     sddmm(call.stream(), arguments);
   });
   Call::check_launch();

@@ -6,9 +6,9 @@ namespace {
 using namespace graphkern::cuda;
 
 // x: [M, F], weight: [rows, H] or none. Returns [N, F].
-Tensor spmm_cuda(Tensor indptr, Tensor indices, std::optional<Tensor> edge, std::optional<Tensor>,
-                 std::optional<Tensor>, std::optional<Tensor>, Tensor x, std::optional<Tensor> weight,
-                 std::string reduce) {
+Tensor spmm_cuda(
+    Tensor indptr, Tensor indices, std::optional<Tensor> edge, std::optional<Tensor>, std::optional<Tensor>,
+    std::optional<Tensor>, Tensor x, std::optional<Tensor> weight, std::string reduce) {
   Call call(x);
   const int64_t num_rows = indptr.size(0) - 1, features = x.size(1);
   Tensor out = call.allocate({num_rows, features}, x.scalar_type());
@@ -16,8 +16,16 @@ Tensor spmm_cuda(Tensor indptr, Tensor indices, std::optional<Tensor> edge, std:
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
     const SpmmArguments<T, I> arguments{
-        call.read<I>(indptr), call.read<I>(indices), call.read<I>(edge), call.read<T>(x),  call.read<T>(weight),
-        write<T>(out),        num_rows,              indices.size(0),    features,         heads_of(weight),
+        call.read<I>(indptr),
+        call.read<I>(indices),
+        call.read<I>(edge),
+        call.read<T>(x),
+        call.read<T>(weight),
+        write<T>(out),
+        num_rows,
+        indices.size(0),
+        features,
+        heads_of(weight),
         reduce == "mean"};
     spmm(call.stream(), arguments, [&](int64_t bytes) { return call.workspace(bytes); });
   });

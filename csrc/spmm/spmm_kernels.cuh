@@ -78,8 +78,7 @@ void spmm(Stream stream, const SpmmArguments<T, I>& a, Allocate&& allocate) {
   const int64_t per_head = a.heads > 0 ? a.features / a.heads : 0;
   dispatch_width<T>(per_head, aligned, [&](auto wide) {
     using Body = SpmmBody<T, I, decltype(wide)::width>;
-    const Body body{a.indptr, a.indices,  a.edge,  a.x,               a.weight,
-                    a.out,    a.features, a.heads, Divisor(per_head), a.mean};
+    const Body body{a.indptr, a.indices, a.edge, a.x, a.weight, a.out, a.features, a.heads, Divisor(per_head), a.mean};
     launch_reduction(stream, body, a.num_rows, a.num_edges, a.features, allocate);
   });
 }

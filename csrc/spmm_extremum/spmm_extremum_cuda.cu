@@ -6,9 +6,9 @@ namespace {
 using namespace graphkern::cuda;
 
 // x: [M, F], weight: [E, H] or none. Returns out and arg, [N, F].
-std::tuple<Tensor, Tensor> spmm_extremum_cuda(Tensor indptr, Tensor indices, std::optional<Tensor>,
-                                              std::optional<Tensor>, std::optional<Tensor>, Tensor x,
-                                              std::optional<Tensor> weight, std::string reduce) {
+std::tuple<Tensor, Tensor> spmm_extremum_cuda(
+    Tensor indptr, Tensor indices, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, Tensor x,
+    std::optional<Tensor> weight, std::string reduce) {
   Call call(x);
   const int64_t num_rows = indptr.size(0) - 1, features = x.size(1);
   Tensor out = call.allocate({num_rows, features}, x.scalar_type());
@@ -17,8 +17,16 @@ std::tuple<Tensor, Tensor> spmm_extremum_cuda(Tensor indptr, Tensor indices, std
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
     const ExtremumArguments<T, I> arguments{
-        call.read<I>(indptr), call.read<I>(indices), call.read<T>(x), call.read<T>(weight), write<T>(out),
-        write<I>(arg),        num_rows,              indices.size(0), features,             heads_of(weight),
+        call.read<I>(indptr),
+        call.read<I>(indices),
+        call.read<T>(x),
+        call.read<T>(weight),
+        write<T>(out),
+        write<I>(arg),
+        num_rows,
+        indices.size(0),
+        features,
+        heads_of(weight),
         reduce == "max"};
     spmm_extremum(call.stream(), arguments, [&](int64_t bytes) { return call.workspace(bytes); });
   });
@@ -27,8 +35,9 @@ std::tuple<Tensor, Tensor> spmm_extremum_cuda(Tensor indptr, Tensor indices, std
 }
 
 // grad, arg: [N, F], weight: [E, H] or none; the transpose is needed. Returns [M, F].
-Tensor spmm_extremum_grad_x_cuda(Tensor, Tensor, std::optional<Tensor> t_indptr, std::optional<Tensor> t_indices,
-                                 std::optional<Tensor> t_edge, Tensor grad, Tensor arg, std::optional<Tensor> weight) {
+Tensor spmm_extremum_grad_x_cuda(
+    Tensor, Tensor, std::optional<Tensor> t_indptr, std::optional<Tensor> t_indices, std::optional<Tensor> t_edge,
+    Tensor grad, Tensor arg, std::optional<Tensor> weight) {
   STD_TORCH_CHECK(t_indptr && t_indices && t_edge, "the gradient for x needs the transposed graph");
   Call call(grad);
   const int64_t num_cols = t_indptr->size(0) - 1, num_edges = t_indices->size(0), features = grad.size(1);
@@ -37,8 +46,16 @@ Tensor spmm_extremum_grad_x_cuda(Tensor, Tensor, std::optional<Tensor> t_indptr,
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
     const ExtremumGradXArguments<T, I> arguments{
-        call.read<I>(t_indptr), call.read<I>(t_indices), call.read<I>(t_edge), call.read<T>(grad), call.read<I>(arg),
-        call.read<T>(weight),   write<T>(out),           num_cols,             num_edges,          features,
+        call.read<I>(t_indptr),
+        call.read<I>(t_indices),
+        call.read<I>(t_edge),
+        call.read<T>(grad),
+        call.read<I>(arg),
+        call.read<T>(weight),
+        write<T>(out),
+        num_cols,
+        num_edges,
+        features,
         heads_of(weight)};
     spmm_extremum_grad_x(call.stream(), arguments, [&](int64_t bytes) { return call.workspace(bytes); });
   });
@@ -47,17 +64,26 @@ Tensor spmm_extremum_grad_x_cuda(Tensor, Tensor, std::optional<Tensor> t_indptr,
 }
 
 // grad, arg: [N, F], x: [M, F]. Returns [E, heads].
-Tensor spmm_extremum_grad_weight_cuda(Tensor indptr, Tensor indices, std::optional<Tensor>, std::optional<Tensor>,
-                                      std::optional<Tensor>, Tensor grad, Tensor arg, Tensor x, int64_t heads) {
+Tensor spmm_extremum_grad_weight_cuda(
+    Tensor indptr, Tensor indices, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, Tensor grad,
+    Tensor arg, Tensor x, int64_t heads) {
   Call call(x);
   const int64_t num_rows = indptr.size(0) - 1, num_edges = indices.size(0), features = x.size(1);
   Tensor out = call.allocate({num_edges, heads}, x.scalar_type());
   dispatch(x, indices, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
-    const ExtremumGradWeightArguments<T, I> arguments{call.read<I>(indptr), call.read<I>(indices), call.read<T>(grad),
-                                                      call.read<I>(arg),    call.read<T>(x),       write<T>(out),
-                                                      num_rows,             num_edges,             features, heads};
+    const ExtremumGradWeightArguments<T, I> arguments{
+        call.read<I>(indptr),
+        call.read<I>(indices),
+        call.read<T>(grad),
+        call.read<I>(arg),
+        call.read<T>(x),
+        write<T>(out),
+        num_rows,
+        num_edges,
+        features,
+        heads};
     spmm_extremum_grad_weight(call.stream(), arguments);
   });
   Call::check_launch();

@@ -144,10 +144,10 @@ struct ExtremumGradXBody {
 // out[e, h] = sum over the features of head h that e won of grad[row(e)] * x[indices[e]]. One thread an edge and head.
 // grad, arg: [N, F], x: [M, F], out: [E, H].
 template <typename T, typename I, int W>
-__global__ void __launch_bounds__(kBlock, kBlocksPerSm)
-    extremum_grad_weight(const I* __restrict__ indptr, const I* __restrict__ indices, const T* __restrict__ grad,
-                         const I* __restrict__ arg, const T* __restrict__ x, T* __restrict__ out,
-                         int64_t num_rows, int64_t num_edges, int64_t features, int64_t per_head, Divisor heads) {
+__global__ void __launch_bounds__(kBlock, kBlocksPerSm) extremum_grad_weight(
+    const I* __restrict__ indptr, const I* __restrict__ indices, const T* __restrict__ grad, const I* __restrict__ arg,
+    const T* __restrict__ x, T* __restrict__ out, int64_t num_rows, int64_t num_edges, int64_t features,
+    int64_t per_head, Divisor heads) {
   for (int64_t item = first_item(); item < num_edges * heads.value(); item += item_stride()) {
     const int64_t e = heads.quotient(item), first = heads.remainder(item, e) * per_head;
     const int64_t target = row_of(indptr, num_rows, e) * features + first;
@@ -183,8 +183,7 @@ void spmm_extremum(Stream stream, const ExtremumArguments<T, I>& a, Allocate&& a
   const int64_t per_head = a.heads > 0 ? a.features / a.heads : 0;
   dispatch_width<T>(per_head, aligned, [&](auto wide) {
     using Body = ExtremumBody<T, I, decltype(wide)::width>;
-    const Body body{a.indptr, a.indices,  a.x,     a.weight,          a.out,
-                    a.arg,    a.features, a.heads, Divisor(per_head), a.is_max};
+    const Body body{a.indptr, a.indices, a.x, a.weight, a.out, a.arg, a.features, a.heads, Divisor(per_head), a.is_max};
     launch_reduction(stream, body, a.num_rows, a.num_edges, a.features, allocate);
   });
 }
@@ -226,8 +225,9 @@ void spmm_extremum_grad_weight(Stream stream, const ExtremumGradWeightArguments<
   const bool aligned = is_aligned(a.grad) && is_aligned(a.arg) && is_aligned(a.x);
   const int64_t per_head = a.heads > 0 ? a.features / a.heads : 0;
   dispatch_width<T>(per_head, aligned, [&](auto wide) {
-    launch(stream, a.num_edges * a.heads, extremum_grad_weight<T, I, decltype(wide)::width>, a.indptr, a.indices,
-           a.grad, a.arg, a.x, a.out, a.num_rows, a.num_edges, a.features, per_head, Divisor(a.heads));
+    launch(
+        stream, a.num_edges * a.heads, extremum_grad_weight<T, I, decltype(wide)::width>, a.indptr, a.indices, a.grad,
+        a.arg, a.x, a.out, a.num_rows, a.num_edges, a.features, per_head, Divisor(a.heads));
   });
 }
 

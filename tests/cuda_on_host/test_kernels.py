@@ -143,27 +143,20 @@ def prepared() -> list[tuple[tuple, Expected]]:
 
 @pytest.mark.parametrize("build", ["plain", "sanitized"])
 def test_kernels_match_references(prepared: list, build: str, tmp_path: Path) -> None:
-    library = tmp_path / "kernels.so"
-    flags = FLAGS + (SANITIZE if build == "sanitized" else [])
-    subprocess.run([str(COMPILER), *flags, str(HERE / "kernels.cpp"), "-o", str(library)], check=True)
-    environment = dict(os.environ)
+    flags, environment = FLAGS, dict(os.environ)
     if build == "sanitized":
         preload = [_library("libasan.so"), _library("libstdc++.so.6")]
         if None in preload:
             pytest.skip("the compiler has no AddressSanitizer runtime")
         environment |= {"LD_PRELOAD": " ".join(map(str, preload)), "ASAN_OPTIONS": "detect_leaks=0"}
-    with open(tmp_path / "calls", "wb") as file:
-        pickle.dump([call for call, _ in prepared], file)
-    command = [
-        sys.executable,
-        str(HERE / "run_kernels.py"),
-        str(library),
-        str(tmp_path / "calls"),
-        str(tmp_path / "out"),
-    ]
+        flags = FLAGS + SANITIZE
+    library, saved, out = (tmp_path / name for name in ("kernels.so", "calls", "out"))
+    subprocess.run([str(COMPILER), *flags, str(HERE / "kernels.cpp"), "-o", str(library)], check=True)
+    saved.write_bytes(pickle.dumps([call for call, _ in prepared]))
+    command = [sys.executable, str(HERE / "run_kernels.py"), str(library), str(saved), str(out)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
-    results = pickle.loads((tmp_path / "out").read_bytes())
+    results = pickle.loads(out.read_bytes())
     for got, (_, expected) in zip(results, prepared, strict=True):
         _check(got, expected)
 
