@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import warnings
 from pathlib import Path
 
 import torch
@@ -15,7 +16,10 @@ absent: dict[str, str] = {}  # library name -> reason
 
 
 def load() -> None:
-    """Load libgraphkern_cpu, and libgraphkern_cuda where this torch has CUDA. Failures are kept in `absent`."""
+    """Load libgraphkern_cpu, and libgraphkern_cuda where this torch has CUDA. Failures are kept in `absent`.
+
+    Without the CPU library it warns: everything works, on the references, but slowly.
+    """
     for name in ("cpu", "cuda"):
         path = _FOLDER / f"libgraphkern_{name}.so"
         if not path.exists():
@@ -29,6 +33,8 @@ def load() -> None:
                 absent[name] = f"{path.name} failed to load: {error.__cause__ or error}"
             else:
                 loaded[name] = path
+    if "cpu" in absent:
+        warnings.warn(f"graphkern runs on its slow references: {absent['cpu']} (see `graphkern doctor`)", stacklevel=3)
 
 
 def build_info() -> dict[str, str]:

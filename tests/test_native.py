@@ -60,6 +60,7 @@ def test_works_without_native_libraries(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "none reference" in done.stdout
     assert "absent: not built" in done.stdout
+    assert "graphkern runs on its slow references: not built" in done.stderr
 
 
 @pytest.mark.skipif(not OBJECTS or shutil.which("nm") is None, reason="no build folder here, or no nm")

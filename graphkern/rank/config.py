@@ -23,8 +23,8 @@ class ExperimentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: DataConfig
+    split: SplitConfig
     text: TextConfig
-    split: SplitConfig = Field(default_factory=SplitConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     alignment: AlignmentConfig = Field(default_factory=AlignmentConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
