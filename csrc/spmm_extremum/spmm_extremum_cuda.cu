@@ -34,13 +34,12 @@ std::tuple<Tensor, Tensor> spmm_extremum_cuda(
   return {out, arg};
 }
 
-// grad, arg: [N, F], weight: [E, H] or none; the transpose is needed. Returns [M, F].
+// grad, arg: [N, F], weight: [E, H] or none. Returns [M, F].
 Tensor spmm_extremum_grad_x_cuda(
-    Tensor, Tensor, std::optional<Tensor> t_indptr, std::optional<Tensor> t_indices, std::optional<Tensor> t_edge,
-    Tensor grad, Tensor arg, std::optional<Tensor> weight) {
-  STD_TORCH_CHECK(t_indptr && t_indices && t_edge, "the gradient for x needs the transposed graph");
+    Tensor, Tensor, Tensor t_indptr, Tensor t_indices, Tensor t_edge, Tensor grad, Tensor arg,
+    std::optional<Tensor> weight) {
   Call call(grad);
-  const int64_t num_cols = t_indptr->size(0) - 1, num_edges = t_indices->size(0), features = grad.size(1);
+  const int64_t num_cols = t_indptr.size(0) - 1, num_edges = t_indices.size(0), features = grad.size(1);
   Tensor out = call.allocate({num_cols, features}, grad.scalar_type());
   dispatch(grad, arg, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
@@ -65,8 +64,7 @@ Tensor spmm_extremum_grad_x_cuda(
 
 // grad, arg: [N, F], x: [M, F]. Returns [E, heads].
 Tensor spmm_extremum_grad_weight_cuda(
-    Tensor indptr, Tensor indices, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, Tensor grad,
-    Tensor arg, Tensor x, int64_t heads) {
+    Tensor indptr, Tensor indices, Tensor, Tensor, Tensor, Tensor grad, Tensor arg, Tensor x, int64_t heads) {
   Call call(x);
   const int64_t num_rows = indptr.size(0) - 1, num_edges = indices.size(0), features = x.size(1);
   Tensor out = call.allocate({num_edges, heads}, x.scalar_type());

@@ -67,7 +67,8 @@ def blocks(features: int, num_rows: int) -> Blocks:
     """8 values a thread on a device; many more at a time in the interpreter, whose cost goes by the operation."""
     f = min(128, triton.next_power_of_2(max(features, 1)))
     if interpreted():
-        return Blocks(min(64, triton.next_power_of_2(max(num_rows, 1))), 16, f)
+        n = min(64, triton.next_power_of_2(max(num_rows, 1)))
+        return Blocks(n, max(8, min(128, 2**16 // (n * f))), f)
     return Blocks(max(1, min(8, 128 // f)), 8, f)
 
 

@@ -40,6 +40,8 @@ _EMPTY = (
     Case("no-rows", _plain(0, 3, 0, 4, "sum")),
     Case("no-columns", _plain(3, 0, 0, 4, "sum")),
     Case("no-features", _plain(3, 4, 6, 0, "sum")),
+    Case("no-features-heads", _weighted(3, 4, 6, 2, 0, "mean")),
+    Case("no-features-max", _weighted(3, 4, 6, 0, 0, "max")),
 )
 _BENCH = (
     Case("uniform-50k-x15-F64", _plain(50_000, 50_000, 750_000, 64, "sum"), bench=True),

@@ -23,8 +23,8 @@ def spmm(
     if weight is not None:
         per_edge = weight if edge is None else weight[edge.long()]
         heads = weight.shape[1]
-        per_head = message.view(-1, heads, x.shape[1] // heads) * per_edge.to(accumulate)[:, :, None]
-        message = per_head.view(-1, x.shape[1])
+        per_head = message.view(indices.shape[0], heads, x.shape[1] // heads) * per_edge.to(accumulate)[:, :, None]
+        message = per_head.view_as(message)
     out = torch.zeros(num_rows, x.shape[1], dtype=accumulate, device=x.device).index_add(0, row, message)
     if reduce == "mean":
         out = out / degree.clamp(min=1)[:, None]

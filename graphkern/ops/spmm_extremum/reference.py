@@ -17,7 +17,7 @@ def _message(x: Tensor, rows: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return message
     heads = weight.shape[1]
-    return (message.view(-1, heads, x.shape[1] // heads) * weight.to(message.dtype)[:, :, None]).view_as(message)
+    return (message.view(rows.shape[0], heads, x.shape[1] // heads) * weight.to(message.dtype)[:, :, None]).view_as(message)
 
 
 def spmm_extremum(
