@@ -49,6 +49,7 @@ compile-gate: build
 gpu:
 	tools/gpu.sh
 
+demo: export OMP_WAIT_POLICY = PASSIVE  # spinning threads slow everything down on a busy machine
 demo: build
 	$(BIN)/graphkern data ml-100k --out data/ml-100k
 	$(BIN)/graphkern data minilm --out data/minilm

@@ -114,7 +114,7 @@ class CSR:
         return csr_array((np.ones(self.num_edges), indices, indptr), shape=(self.num_rows, self.num_cols))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> CSR:
-        """The same graph on another device or with another index dtype (int32, int64); self where nothing changes."""
+        """The same graph on another device or with another index dtype; self where nothing changes."""
         device = self.device if device is None else torch.device(device)
         dtype = self.indptr.dtype if dtype is None else dtype
         if dtype not in INDEX_DTYPES:

@@ -56,8 +56,8 @@ def sample_neighbors(
         replace: draw with replacement: a row with edges gives exactly `fanout`.
         seed: any int64; the sample is a function of (adj, seeds, fanouts, replace, seed) alone.
     Returns: SampledSubgraph, index dtype of adj.
-    Raises: TypeError for a dtype; ValueError for a seed out of range, a fanout below -1, no fanouts, a graph that is not
-        square.
+    Raises: TypeError for a dtype; ValueError for a seed out of range, a fanout below -1, no fanouts, a graph that is
+        not square.
     Cost: O(sampled edges) time and memory. No gradient.
     Source: Philox: Salmon et al. 2011 (doi:10.1145/2063384.2063405); unbiased bounds: Lemire 2019 (arXiv:1805.10941);
         subsets: Bentley and Floyd 1987 (doi:10.1145/30401.315746).

@@ -31,7 +31,8 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
     Returns: [N, F] or [N, H, D], dtype of x.
     Raises: TypeError for an integer or mixed dtype; ValueError for a wrong shape, device or reduce.
     Cost: reads E F features, E indices and E H weights, writes N F values (max and min: twice). No other memory, but on
-        CUDA E F / 1024 accumulators where a row has over 1024 edges. The gradient for x is the same product on adj.t(). Differentiable twice in x and weight.
+        CUDA E F / 1024 accumulators where a row has over 1024 edges. The gradient for x is the
+        same product on adj.t(). Differentiable twice in x and weight.
     """
     _check.is_csr(adj)
     if weight is None:

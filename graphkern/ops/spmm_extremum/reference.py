@@ -17,7 +17,8 @@ def _message(x: Tensor, rows: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return message
     heads = weight.shape[1]
-    return (message.view(rows.shape[0], heads, x.shape[1] // heads) * weight.to(message.dtype)[:, :, None]).view_as(message)
+    per_head = message.view(rows.shape[0], heads, x.shape[1] // heads) * weight.to(message.dtype)[:, :, None]
+    return per_head.view_as(message)
 
 
 def spmm_extremum(
