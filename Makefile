@@ -49,7 +49,8 @@ compile-gate: build
 gpu:
 	tools/gpu.sh
 
-demo: export OMP_WAIT_POLICY = PASSIVE  # spinning threads slow everything down on a busy machine
+# Threads that spin while they wait slow everything down on a busy machine.
+demo: export OMP_WAIT_POLICY = PASSIVE
 demo: build
 	$(BIN)/graphkern data ml-100k --out data/ml-100k
 	$(BIN)/graphkern data minilm --out data/minilm

@@ -130,7 +130,7 @@ class CSR:
         return self._map(Tensor.pin_memory)
 
     def t(self) -> CSR:
-        """The M x N transpose, built once and kept; ``t().edge_id`` leads to the same edges, and ``t().t() is self``."""
+        """The M x N transpose, built once and kept; ``t().edge_id`` leads to the same edges, ``t().t() is self``."""
         if self._transpose is None:
             indptr, permutation = torch.ops.graphkern.counting_sort(self.indices, self.num_cols)
             edge_id = permutation if self._edge_id is None else self._edge_id[permutation]
