@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 import pytest
 import torch
 
-import graphkern.ops
-from graphkern.ops._case import Case, Suite
+from graphkern.ops._case import Case, Suite, suites
 
 from .conftest import SMOKE
 from .peers import PEERS
 from .timing import median_seconds
-
-
-def _suites() -> list[Suite]:
-    folders = [folder.name for folder in pkgutil.iter_modules(graphkern.ops.__path__) if folder.ispkg]
-    names = [f"graphkern.ops.{name}.cases" for name in folders]
-    return [importlib.import_module(name).SUITE for name in names if importlib.util.find_spec(name)]
 
 
 def _cases(suite: Suite) -> list[Case]:
@@ -27,7 +17,7 @@ def _cases(suite: Suite) -> list[Case]:
     return [case for case in suite.cases if case.bench] if not SMOKE else list(suite.cases[:2])
 
 
-PAIRS = [pytest.param(s, c, id=f"{s.name}-{c.name}") for s in _suites() for c in _cases(s)]
+PAIRS = [pytest.param(s, c, id=f"{s.name}-{c.name}") for s in suites() for c in _cases(s)]
 
 
 def _compare(ours: object, theirs: object) -> None:

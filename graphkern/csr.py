@@ -20,6 +20,12 @@ GRAPH_SCHEMA = "Tensor indptr, Tensor indices, Tensor? edge, Tensor? t_indptr, T
 GraphTensors = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 
+def row_index(indptr: Tensor, num_edges: int) -> Tensor:
+    """[E] row of each stored edge, in the dtype of indptr [N + 1]."""
+    rows = torch.arange(indptr.shape[0] - 1, dtype=indptr.dtype, device=indptr.device)
+    return torch.repeat_interleave(rows, indptr[1:] - indptr[:-1], output_size=num_edges)
+
+
 class CSR:
     """An N x M sparse pattern in compressed rows: rows are destinations, columns are sources.
 
@@ -131,7 +137,8 @@ class CSR:
 
     def t(self) -> CSR:
         """The M x N transpose, built once and kept; ``t().edge_id`` leads to the same edges, ``t().t() is self``."""
-        if self._transpose is None:
+        transpose = self._transpose
+        if transpose is None:
             indptr, permutation = torch.ops.graphkern.counting_sort(self.indices, self.num_cols)
             edge_id = permutation if self._edge_id is None else self._edge_id[permutation]
             indices = self.row_index()[permutation]
@@ -139,13 +146,11 @@ class CSR:
             object.__setattr__(transpose, "_transpose", self)
             object.__setattr__(self, "_permutation", permutation)
             object.__setattr__(self, "_transpose", transpose)
-        assert self._transpose is not None
-        return self._transpose
+        return transpose
 
     def row_index(self) -> Tensor:
         """[E] row of each stored edge. Cost: writes E indices."""
-        rows = torch.arange(self.num_rows, dtype=self.indptr.dtype, device=self.device)
-        return torch.repeat_interleave(rows, self.degree(), output_size=self.num_edges)
+        return row_index(self.indptr, self.num_edges)
 
     def degree(self) -> Tensor:
         """[N] number of edges of each row, in the index dtype."""

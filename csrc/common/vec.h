@@ -166,13 +166,6 @@ inline A horizontal_sum(Vec<A> v) {
   return lanes[0];
 }
 
-template <typename A>
-inline A horizontal_max(Vec<A> v) {
-  A best = v[0];
-  for (int i = 1; i < kLanes<A>; ++i) best = v[i] > best ? v[i] : best;
-  return best;
-}
-
 // e^x, relative error below 3e-7 for x in [-87, 88]; smaller x give 0, larger x infinity, NaN stays.
 // Range reduction by ln 2 in two parts, then the Taylor polynomial of degree 7 on [-ln2/2, ln2/2].
 inline Vec<float> exp(Vec<float> x) {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import pkgutil
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -91,6 +94,14 @@ class Suite:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.function.__name__)
+
+
+def suites() -> list[Suite]:
+    """The suite of every op folder that declares one."""
+    ops = importlib.import_module("graphkern.ops")
+    folders = [f"graphkern.ops.{found.name}" for found in pkgutil.iter_modules(ops.__path__) if found.ispkg]
+    names = [f"{folder}.cases" for folder in folders if importlib.util.find_spec(f"{folder}.cases")]
+    return [importlib.import_module(name).SUITE for name in names]
 
 
 def nbytes(*values: object) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +13,9 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import graphkern
-import graphkern.ops
 from graphkern._op import OPS
 from graphkern.csr import CSR
-from graphkern.ops._case import Case, Suite
+from graphkern.ops._case import Case, Suite, suites
 
 from .memory import peak_extra_bytes
 
@@ -32,14 +29,7 @@ TOLERANCE = {
 IMPLEMENTATIONS = ("cpu", "cuda", "triton", "reference")
 
 
-def _suites() -> list[Suite]:
-    folders = pkgutil.iter_modules(graphkern.ops.__path__, "graphkern.ops.")
-    names = [folder.name for folder in folders if folder.ispkg]
-    found = [importlib.util.find_spec(f"{name}.cases") and importlib.import_module(f"{name}.cases") for name in names]
-    return [module.SUITE for module in found if module]
-
-
-SUITES = _suites()
+SUITES = suites()
 
 
 def _servings(suite: Suite) -> list[tuple[str, str]]:

@@ -34,7 +34,7 @@ def sddmm(adj: CSR, q: Tensor, k: Tensor) -> Tensor:
     if k.shape != (adj.num_cols, *q.shape[1:]):
         raise ValueError(f"k must be {[adj.num_cols, *q.shape[1:]]} but is {list(k.shape)}")
     heads = q.shape[1] if q.dim() == 3 else 1
-    if q[0:1].numel() == 0 and 0 in q.shape[1:]:
+    if 0 in q.shape[1:]:
         raise ValueError(f"q must have at least one feature but is {list(q.shape)}")
     needs_transpose = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
     out = SDDMM(*adj.tensors(needs_transpose), q.flatten(1), k.flatten(1), heads)

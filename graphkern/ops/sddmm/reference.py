@@ -3,6 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkern.csr import row_index
+
 
 def sddmm(
     indptr: Tensor,
@@ -16,8 +18,8 @@ def sddmm(
     heads: int,
 ) -> Tensor:
     """q: [N, F], k: [M, F], heads divides F. Returns [E, heads], stored edge e at row edge[e] (or e)."""
-    num_rows, num_edges, degree = indptr.shape[0] - 1, indices.shape[0], (indptr[1:] - indptr[:-1]).long()
-    row = torch.repeat_interleave(torch.arange(num_rows, device=q.device), degree, output_size=num_edges)
+    num_edges = indices.shape[0]
+    row = row_index(indptr, num_edges)
     accumulate = torch.float64 if q.dtype == torch.float64 else torch.float32
     product = q[row].to(accumulate) * k[indices.long()].to(accumulate)
     out = product.view(num_edges, heads, q.shape[1] // heads).sum(-1).to(q.dtype)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkern.csr import row_index
+
 
 def spmm(
     indptr: Tensor,
@@ -17,7 +19,7 @@ def spmm(
 ) -> Tensor:
     """x: [M, F]; weight: [rows, H] read at edge[e] (or e), H divides F; reduce: sum or mean. Returns [N, F]."""
     num_rows, degree = indptr.shape[0] - 1, (indptr[1:] - indptr[:-1]).long()
-    row = torch.repeat_interleave(torch.arange(num_rows, device=x.device), degree, output_size=indices.shape[0])
+    row = row_index(indptr, indices.shape[0])
     accumulate = torch.float64 if x.dtype == torch.float64 else torch.float32
     message = x[indices.long()].to(accumulate)
     if weight is not None:

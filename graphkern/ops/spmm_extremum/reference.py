@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def _rows(indptr: Tensor, num_edges: int) -> Tensor:
-    rows = torch.arange(indptr.shape[0] - 1, device=indptr.device)
-    return torch.repeat_interleave(rows, (indptr[1:] - indptr[:-1]).long(), output_size=num_edges)
+from graphkern.csr import row_index
 
 
 def _message(x: Tensor, rows: Tensor, weight: Tensor | None) -> Tensor:
@@ -34,7 +31,7 @@ def spmm_extremum(
     """out [N, F], and arg [N, F]: the edge that gave it, the first of equals, -1 in a row without edges."""
     num_rows, num_edges = indptr.shape[0] - 1, indices.shape[0]
     message = _message(x, indices, weight)
-    row = _rows(indptr, num_edges)[:, None].expand_as(message)
+    row = row_index(indptr, num_edges).long()[:, None].expand_as(message)
     out = message.new_zeros(num_rows, x.shape[1])
     out = out.scatter_reduce(0, row, message, "amax" if reduce == "max" else "amin", include_self=False)
     hit = (message == out.gather(0, row)) | message.isnan()
@@ -59,7 +56,7 @@ def spmm_extremum_grad_x(
     wins = arg[t_indices.long()] == t_edge[:, None]
     message = torch.where(wins, _message(grad, t_indices, per_edge), 0)
     out = message.new_zeros(t_indptr.shape[0] - 1, grad.shape[1])
-    return out.index_add(0, _rows(t_indptr, indices.shape[0]), message).to(grad.dtype)
+    return out.index_add(0, row_index(t_indptr, indices.shape[0]), message).to(grad.dtype)
 
 
 def spmm_extremum_grad_weight(
@@ -75,7 +72,7 @@ def spmm_extremum_grad_weight(
 ) -> Tensor:
     """[E, heads]: for each edge, the sum over the features it won of grad[row] * x[column]."""
     num_edges = indices.shape[0]
-    row = _rows(indptr, num_edges)
+    row = row_index(indptr, num_edges)
     wins = arg[row] == torch.arange(num_edges, device=x.device)[:, None]
     product = torch.where(wins, _message(grad, row, None) * _message(x, indices, None), 0)
     return product.view(num_edges, heads, x.shape[1] // heads).sum(-1).to(x.dtype)

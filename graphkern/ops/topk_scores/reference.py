@@ -3,6 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkern.csr import row_index
+
 
 def topk_scores(
     query: Tensor, item: Tensor, k: int, indptr: Tensor | None, indices: Tensor | None
@@ -16,9 +18,7 @@ def topk_scores(
         query.to(accumulate) @ item.to(accumulate).T, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf
     )
     if indptr is not None and indices is not None:
-        rows = torch.repeat_interleave(
-            torch.arange(query.shape[0], device=query.device), (indptr[1:] - indptr[:-1]).long()
-        )
+        rows = row_index(indptr, indices.shape[0]).long()
         scores[rows, indices.long()] = -torch.inf
     values, index = torch.sort(scores, dim=1, descending=True, stable=True)
     values, index = values[:, :k], index[:, :k]
