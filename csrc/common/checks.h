@@ -5,6 +5,10 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -39,6 +43,8 @@ inline ScalarType accumulate_type(const Tensor& t) {
   return t.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
+inline int64_t accumulate_bytes(const Tensor& t) { return t.scalar_type() == ScalarType::Double ? 8 : 4; }
+
 inline bool is_64bit(const Tensor& index) {
   const ScalarType type = index.scalar_type();
   STD_TORCH_CHECK(type == ScalarType::Long || type == ScalarType::Int, "expected int32 or int64 indices");
@@ -52,44 +58,19 @@ inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t) {
 inline const void* pointer(const Tensor& t) { return t.const_data_ptr(); }
 inline const void* pointer(const std::optional<Tensor>& t) { return t ? t->const_data_ptr() : nullptr; }
 
+// Memory for a result. Fresh memory costs a page fault for each page that is written: large results ask for huge pages,
+// where the system grants them on request.
 inline Tensor allocate(std::initializer_list<int64_t> size, ScalarType type) {
   const std::vector<int64_t> shape(size);
-  return torch::stable::empty(shape, type);
-}
-
-// Calls f(row_begin, row_end) on all threads, each with about the same number of edges and rows.
-// Rows are never split, so the result does not depend on the number of threads.
-template <typename I, typename F>
-void parallel_rows(const I* indptr, int64_t num_rows, int64_t operations_per_edge, const F& f) {
-  constexpr int64_t kMinOperations = 32768;
-  const int64_t total = int64_t(indptr[num_rows]) + num_rows;
-  const int64_t most = std::max<int64_t>(1, total * std::max<int64_t>(1, operations_per_edge) / kMinOperations);
-  const int64_t chunks = std::min<int64_t>(torch::stable::get_num_threads(), most);
-  if (chunks == 1) return f(0, num_rows);
-  const auto bound = [&](int64_t chunk) {
-    if (chunk == chunks) return num_rows;
-    const int64_t wanted = total / chunks * chunk;
-    int64_t low = 0, high = num_rows;  // first row that begins at or after `wanted`
-    while (low < high) {
-      const int64_t middle = (low + high) / 2;
-      if (int64_t(indptr[middle]) + middle < wanted) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
-  };
-  torch::stable::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) { f(bound(begin), bound(end)); });
-}
-
-template <typename F>
-void parallel_rows(const Tensor& indptr, int64_t operations_per_edge, const F& f) {
-  const int64_t num_rows = indptr.size(0) - 1;
-  baseline::dispatch_index(is_64bit(indptr), [&](auto i) {
-    using I = typename decltype(i)::type;
-    parallel_rows(static_cast<const I*>(indptr.const_data_ptr()), num_rows, operations_per_edge, f);
-  });
+  Tensor out = torch::stable::empty(shape, type);
+#ifdef MADV_HUGEPAGE
+  constexpr uintptr_t kHugePage = 2 << 20;
+  const uintptr_t data = reinterpret_cast<uintptr_t>(out.mutable_data_ptr());
+  const uintptr_t begin = (data + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t end = (data + out.numel() * out.element_size()) / kHugePage * kHugePage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+  return out;
 }
 
 }  // namespace graphkern

@@ -37,7 +37,7 @@ void update(A* s, const A* bias, int64_t rows, int64_t columns, A* maximum, A* s
     A tail = 0;
     for (int64_t c = whole; c < columns; ++c) tail += exp(Vec<A>{} + (s[c] - top))[0];
     const A before = sum[r] == 0 ? A(0) : sum[r] * exp(Vec<A>{} + (maximum[r] - top))[0];
-    sum[r] = before + (horizontal_sum<A>(total) + tail);
+    sum[r] = before + (sum_lanes<kLanes<A>, 1, A>(&total)[0] + tail);
     maximum[r] = top;
   }
 }

@@ -1,4 +1,4 @@
-#include "../common/dispatch.h"
+#include "../common/rows.h"
 
 namespace graphkern {
 
@@ -11,46 +11,102 @@ struct SddmmArgs {
   int64_t features, heads;
 };
 GK_DECLARE_KERNEL(void, sddmm_rows, const SddmmArgs&, int64_t row_begin, int64_t row_end)
+// The edges [begin, end) of one row.
+GK_DECLARE_KERNEL(void, sddmm_piece, const SddmmArgs&, int64_t row, int64_t begin, int64_t end)
 
 namespace GK_ISA {
 namespace {
 
-constexpr int64_t kPrefetchDistance = 16;
-
-template <typename T>
-inline Accumulate<T> dot(const T* a, const T* b, int64_t n) {
-  using A = Accumulate<T>;
-  constexpr int L = kLanes<A>;
-  Vec<A> sum[4] = {};
-  int64_t d = 0;
-  for (; d + 4 * L <= n; d += 4 * L) {
-    for (int j = 0; j < 4; ++j) sum[j] += load(a + d + j * L) * load(b + d + j * L);
-  }
-  for (; d + L <= n; d += L) sum[0] += load(a + d) * load(b + d);
-  if (d < n) sum[1] += load_partial(a + d, int(n - d)) * load_partial(b + d, int(n - d));
-  return horizontal_sum<A>((sum[0] + sum[1]) + (sum[2] + sum[3]));
-}
-
+// A row's edges [begin, end); `last` bounds the prefetched ones.
 template <typename T, typename I>
-void rows(const SddmmArgs& a, int64_t row_begin, int64_t row_end) {
-  const I* indptr = static_cast<const I*>(a.indptr);
-  const I* indices = static_cast<const I*>(a.indices);
-  const I* edge = static_cast<const I*>(a.edge);
-  const T* k = static_cast<const T*>(a.k);
-  const int64_t depth = a.features / a.heads, last = indptr[row_end];
-  for (int64_t row = row_begin; row < row_end; ++row) {
-    const T* q = static_cast<const T*>(a.q) + row * a.features;
-    for (int64_t e = indptr[row]; e < indptr[row + 1]; ++e) {
-      if (e + kPrefetchDistance < last) {
-        const char* ahead = reinterpret_cast<const char*>(k + int64_t(indices[e + kPrefetchDistance]) * a.features);
-        for (size_t line = 0; line < a.features * sizeof(T); line += 64) __builtin_prefetch(ahead + line);
-      }
-      const T* column = k + int64_t(indices[e]) * a.features;
-      T* out = static_cast<T*>(a.out) + (edge ? int64_t(edge[e]) : e) * a.heads;
-      for (int64_t head = 0; head < a.heads; ++head) {
-        from_accumulate(dot(q + head * depth, column + head * depth, depth), out + head);
+struct Row {
+  using A = Accumulate<T>;
+  const SddmmArgs& a;
+  const I* indices;
+  const T *q, *k;
+  int64_t begin, end, last;
+
+  Row(const SddmmArgs& args, int64_t row, int64_t begin, int64_t end, int64_t last)
+      : a(args),
+        indices(static_cast<const I*>(a.indices)),
+        q(static_cast<const T*>(a.q) + row * a.features),
+        k(static_cast<const T*>(a.k)),
+        begin(begin),
+        end(end),
+        last(last) {}
+
+  const T* column(int64_t e) const { return k + int64_t(indices[e]) * a.features; }
+
+  T* out(int64_t e) const {
+    const I* edge = static_cast<const I*>(a.edge);
+    return static_cast<T*>(a.out) + (edge ? int64_t(edge[e]) : e) * a.heads;
+  }
+
+  __attribute__((always_inline)) void prefetch_ahead(int64_t e) const {
+    if (e + kPrefetchDistance < last) prefetch(column(e + kPrefetchDistance), a.features * sizeof(T));
+  }
+
+  // One head: several edges share the additions across lanes.
+  void one_head() const {
+    constexpr int kEdges = kLanes<A> < 4 ? 1 : 4;
+    int64_t e = begin;
+    for (; e + kEdges <= end; e += kEdges) dots<kEdges>(e);
+    for (; e < end; ++e) dots<1>(e);
+  }
+
+  template <int kEdges>
+  void dots(int64_t e) const {
+    constexpr int L = kLanes<A>;
+    const T* columns[kEdges];
+#pragma GCC unroll 4
+    for (int i = 0; i < kEdges; ++i) {
+      prefetch_ahead(e + i);
+      columns[i] = column(e + i);
+    }
+    Vec<A> sum[kEdges] = {};
+    int64_t f = 0;
+    for (; f + L <= a.features; f += L) {
+      const Vec<A> own = load(q + f);
+#pragma GCC unroll 4
+      for (int i = 0; i < kEdges; ++i) sum[i] += own * load(columns[i] + f);
+    }
+    if (f < a.features) {
+      const int width = int(a.features - f);
+      const Vec<A> own = load_partial(q + f, width);
+#pragma GCC unroll 4
+      for (int i = 0; i < kEdges; ++i) sum[i] += own * load_partial(columns[i] + f, width);
+    }
+    const Vec<A> dot = sum_lanes<L, kEdges, A>(sum);
+#pragma GCC unroll 4
+    for (int i = 0; i < kEdges; ++i) from_accumulate(dot[i], out(e + i));
+  }
+
+  void many_heads() const {
+    constexpr int kBlock = 16;  // heads
+    const int64_t depth = a.features / a.heads;
+    for (int64_t e = begin; e < end; ++e) {
+      prefetch_ahead(e);
+      for (int64_t head = 0; head < a.heads; head += kBlock) {
+        A dots[kBlock];
+        const int64_t heads = a.heads - head < kBlock ? a.heads - head : kBlock;
+        const T *own = q + head * depth, *other = column(e) + head * depth;
+        const auto product = [&](int64_t f, int width) {
+          return load_some(own + f, width) * load_some(other + f, width);
+        };
+        head_dots<A>(heads, depth, product, dots);
+        for (int64_t h = 0; h < heads; ++h) from_accumulate(dots[h], out(e) + head + h);
       }
     }
+  }
+};
+
+template <typename T, typename I>
+void dot_edges(const SddmmArgs& a, int64_t row, int64_t begin, int64_t end, int64_t last) {
+  const Row<T, I> edges(a, row, begin, end, last);
+  if (a.heads == 1) {
+    edges.one_head();
+  } else {
+    edges.many_heads();
   }
 }
 
@@ -58,7 +114,19 @@ void rows(const SddmmArgs& a, int64_t row_begin, int64_t row_end) {
 
 void sddmm_rows(const SddmmArgs& a, int64_t row_begin, int64_t row_end) {
   dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
-    rows<typename decltype(t)::type, typename decltype(i)::type>(a, row_begin, row_end);
+    using I = typename decltype(i)::type;
+    const I* indptr = static_cast<const I*>(a.indptr);
+    const int64_t last = indptr[row_end];
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      if (indptr[row + 1] - indptr[row] > kLongRow) continue;
+      dot_edges<typename decltype(t)::type, I>(a, row, indptr[row], indptr[row + 1], last);
+    }
+  });
+}
+
+void sddmm_piece(const SddmmArgs& a, int64_t row, int64_t begin, int64_t end) {
+  dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
+    dot_edges<typename decltype(t)::type, typename decltype(i)::type>(a, row, begin, end, end);
   });
 }
 
@@ -66,7 +134,7 @@ void sddmm_rows(const SddmmArgs& a, int64_t row_begin, int64_t row_end) {
 }  // namespace graphkern
 
 #ifdef GK_LAUNCHER
-#include "../common/checks.h"
+#include "../common/parallel.h"
 
 namespace graphkern {
 namespace {
@@ -79,8 +147,12 @@ Tensor sddmm(
   Tensor out = allocate({indices.size(0), heads}, q.scalar_type());
   const SddmmArgs args{value_of(q),   is_64bit(indptr), pointer(indptr),        pointer(indices), pointer(edge),
                        pointer(rows), pointer(columns), out.mutable_data_ptr(), q.size(1),        heads};
-  const auto kernel = GK_KERNEL(sddmm_rows);
-  parallel_rows(indptr, q.size(1), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  const auto short_rows = GK_KERNEL(sddmm_rows);
+  const auto part = GK_KERNEL(sddmm_piece);
+  const std::vector<Piece> pieces = long_row_pieces(indptr);
+  parallel_rows(
+      indptr, q.size(1), pieces, [&](int64_t i) { part(args, pieces[i].row, pieces[i].begin, pieces[i].end); },
+      [&](int64_t begin, int64_t end) { short_rows(args, begin, end); });
   return out;
 }
 

@@ -1,4 +1,4 @@
-#include "../common/dispatch.h"
+#include "../common/rows.h"
 
 namespace graphkern {
 
@@ -11,94 +11,120 @@ struct SpmmArgs {
   int64_t features, heads;
 };
 GK_DECLARE_KERNEL(void, spmm_rows, const SpmmArgs&, int64_t row_begin, int64_t row_end)
+// partial: [features] sums of the edges [begin, end), in the accumulation type
+GK_DECLARE_KERNEL(void, spmm_piece, const SpmmArgs&, int64_t begin, int64_t end, void* partial)
+// partials: [count, features] of the row
+GK_DECLARE_KERNEL(void, spmm_merge, const SpmmArgs&, int64_t row, const void* partials, int64_t count)
 
 namespace GK_ISA {
 namespace {
 
-constexpr int64_t kPrefetchDistance = 16;  // edges ahead
-
-// One row, kBlocks registers of features from `offset` on (kPartial: `width` features). `last` bounds the prefetched
-// edges.
-template <int kBlocks, bool kPartial, bool kWeighted, typename T, typename I>
-inline void reduce_blocks(const SpmmArgs& a, I begin, I end, I last, int64_t head, int64_t offset, T* out, int width) {
+// Edges [begin, end), kRegisters registers of features from `first` on, or `width` features where those are fewer.
+// kHeads: heads in a register, 0 without weights. sum is store(register, feature)d. `last` bounds the prefetched edges.
+template <int kRegisters, int kHeads, typename T, typename I, typename S>
+inline void sum_edges(const SpmmArgs& a, I begin, I end, I last, int64_t first, int width, const S& store_sum) {
   using A = Accumulate<T>;
   constexpr int L = kLanes<A>;
-  const T* x = static_cast<const T*>(a.x) + offset;
+  const T* x = static_cast<const T*>(a.x) + first;
   const T* weight = static_cast<const T*>(a.weight);
   const I* indices = static_cast<const I*>(a.indices);
   const I* edge = static_cast<const I*>(a.edge);
-  Vec<A> sum[kBlocks] = {};
+  const int64_t depth = a.features / a.heads;
+  int64_t head[kRegisters];
+  for (int r = 0; r < kRegisters; ++r) head[r] = (first + r * L) / depth;
+  Vec<A> sum[kRegisters] = {};
   for (I e = begin; e < end; ++e) {
     const T* source = x + int64_t(indices[e]) * a.features;
     if (e + kPrefetchDistance < last) {
-      const char* ahead = reinterpret_cast<const char*>(x + int64_t(indices[e + kPrefetchDistance]) * a.features);
-      for (size_t line = 0; line < kBlocks * L * sizeof(T); line += 64) __builtin_prefetch(ahead + line);
+      prefetch(x + int64_t(indices[e + kPrefetchDistance]) * a.features, kRegisters * L * sizeof(T));
     }
-    A w = 1;
-    if constexpr (kWeighted) w = to_accumulate(weight[int64_t(edge ? edge[e] : e) * a.heads + head]);
+    [[maybe_unused]] const T* w = kHeads ? weight + int64_t(edge ? edge[e] : e) * a.heads : nullptr;
 #pragma GCC unroll 8
-    for (int b = 0; b < kBlocks; ++b) {
-      const Vec<A> value = kPartial ? load_partial(source, width) : load(source + b * L);
-      sum[b] += kWeighted ? value * w : value;
+    for (int r = 0; r < kRegisters; ++r) {
+      const Vec<A> value = load_some(source + r * L, width);
+      if constexpr (kHeads == 0) {
+        sum[r] += value;
+      } else {
+        sum[r] += value * head_weights<kHeads>(w + head[r]);
+      }
     }
   }
-  const A count = a.mean && end > begin ? A(end - begin) : A(1);
-#pragma GCC unroll 8
-  for (int b = 0; b < kBlocks; ++b) {
-    if (a.mean) sum[b] /= count;
-    if constexpr (kPartial) {
-      store_partial<A>(sum[b], out + offset, width);
-    } else {
-      store(sum[b], out + offset + b * L);
+  for (int r = 0; r < kRegisters; ++r) store_sum(sum[r], first + r * L);
+}
+
+template <int kHeads, typename T, typename I>
+void rows(const SpmmArgs& a, const HeadLayout& layout, int64_t row_begin, int64_t row_end) {
+  using A = Accumulate<T>;
+  const I* indptr = static_cast<const I*>(a.indptr);
+  const I last = indptr[row_end];
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const I begin = indptr[row], end = indptr[row + 1];
+    if (end - begin > kLongRow) continue;
+    T* out = static_cast<T*>(a.out) + row * a.features;
+    const A scale = a.mean && end > begin ? A(1) / A(end - begin) : A(1);
+    for (int64_t region = 0; region < layout.regions; ++region) {
+      const int64_t from = region * layout.width;
+      for_registers<8>(from, from + layout.width, kLanes<A>, [&](auto registers, int64_t first, int width) {
+        sum_edges<registers.value, kHeads, T, I>(a, begin, end, last, first, width, [&](Vec<A> sum, int64_t feature) {
+          store_some<A>(sum * scale, out + feature, width);
+        });
+      });
     }
   }
 }
 
-template <bool kWeighted, typename T, typename I>
-void rows(const SpmmArgs& a, int64_t row_begin, int64_t row_end) {
-  constexpr int L = kLanes<Accumulate<T>>;
-  const I* indptr = static_cast<const I*>(a.indptr);
-  const I last = indptr[row_end];
-  const int64_t depth = a.features / a.heads;
-  for (int64_t row = row_begin; row < row_end; ++row) {
-    const I begin = indptr[row], end = indptr[row + 1];
-    T* out = static_cast<T*>(a.out) + row * a.features;
-    for (int64_t head = 0; head < a.heads; ++head) {
-      int64_t d = head * depth;
-      const int64_t stop = d + depth;
-      for (; d + 8 * L <= stop; d += 8 * L) reduce_blocks<8, false, kWeighted>(a, begin, end, last, head, d, out, 0);
-      if (d + 4 * L <= stop) {
-        reduce_blocks<4, false, kWeighted>(a, begin, end, last, head, d, out, 0);
-        d += 4 * L;
-      }
-      if (d + 2 * L <= stop) {
-        reduce_blocks<2, false, kWeighted>(a, begin, end, last, head, d, out, 0);
-        d += 2 * L;
-      }
-      if (d + L <= stop) {
-        reduce_blocks<1, false, kWeighted>(a, begin, end, last, head, d, out, 0);
-        d += L;
-      }
-      if (d < stop && depth >= L) {  // the last register overlaps the one before
-        reduce_blocks<1, false, kWeighted>(a, begin, end, last, head, stop - L, out, 0);
-      } else if (d < stop) {
-        reduce_blocks<1, true, kWeighted>(a, begin, end, last, head, d, out, int(stop - d));
-      }
-    }
+template <int kHeads, typename T, typename I>
+void piece(const SpmmArgs& a, const HeadLayout& layout, I begin, I end, Accumulate<T>* partial) {
+  using A = Accumulate<T>;
+  for (int64_t region = 0; region < layout.regions; ++region) {
+    const int64_t from = region * layout.width;
+    for_registers<4>(from, from + layout.width, kLanes<A>, [&](auto registers, int64_t first, int width) {
+      sum_edges<registers.value, kHeads, T, I>(a, begin, end, end, first, width, [&](Vec<A> sum, int64_t feature) {
+        store_some<A>(sum, partial + feature, width);
+      });
+    });
   }
+}
+
+// Calls f(value type, index type, heads in a register as a constant, layout).
+template <typename F>
+void dispatch(const SpmmArgs& a, const F& f) {
+  dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
+    constexpr int L = kLanes<Accumulate<typename decltype(t)::type>>;
+    const HeadLayout layout = head_layout(a.features, a.heads, L);
+    const auto call = [&](auto heads) { f(t, i, heads, layout); };
+    if (!a.weight) return call(std::integral_constant<int, 0>{});
+    if (layout.heads_in_register == 2) return call(std::integral_constant<int, 2>{});
+    if (layout.heads_in_register == 4 && L >= 4) return call(std::integral_constant<int, L >= 4 ? 4 : 1>{});
+    if (layout.heads_in_register == 8 && L >= 8) return call(std::integral_constant<int, L >= 8 ? 8 : 1>{});
+    if (layout.heads_in_register == 16 && L >= 16) return call(std::integral_constant<int, L >= 16 ? 16 : 1>{});
+    call(std::integral_constant<int, 1>{});
+  });
 }
 
 }  // namespace
 
 void spmm_rows(const SpmmArgs& a, int64_t row_begin, int64_t row_end) {
+  dispatch(a, [&](auto t, auto i, auto heads, const HeadLayout& layout) {
+    rows<heads.value, typename decltype(t)::type, typename decltype(i)::type>(a, layout, row_begin, row_end);
+  });
+}
+
+void spmm_piece(const SpmmArgs& a, int64_t begin, int64_t end, void* partial) {
+  dispatch(a, [&](auto t, auto i, auto heads, const HeadLayout& layout) {
+    using T = typename decltype(t)::type;
+    using I = typename decltype(i)::type;
+    piece<heads.value, T, I>(a, layout, I(begin), I(end), static_cast<Accumulate<T>*>(partial));
+  });
+}
+
+void spmm_merge(const SpmmArgs& a, int64_t row, const void* partials, int64_t count) {
   dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
-    if (a.weight) {
-      rows<true, T, I>(a, row_begin, row_end);
-    } else {
-      rows<false, T, I>(a, row_begin, row_end);
-    }
+    const I* indptr = static_cast<const I*>(a.indptr);
+    const Accumulate<T> scale = a.mean ? Accumulate<T>(1) / (indptr[row + 1] - indptr[row]) : 1;
+    merge_sums<T>(partials, count, a.features, scale, static_cast<T*>(a.out) + row * a.features);
   });
 }
 
@@ -106,7 +132,7 @@ void spmm_rows(const SpmmArgs& a, int64_t row_begin, int64_t row_end) {
 }  // namespace graphkern
 
 #ifdef GK_LAUNCHER
-#include "../common/checks.h"
+#include "../common/parallel.h"
 
 namespace graphkern {
 namespace {
@@ -132,8 +158,13 @@ Tensor spmm(
       out.mutable_data_ptr(),
       x.size(1),
       weight ? weight->size(1) : 1};
-  const auto kernel = GK_KERNEL(spmm_rows);
-  parallel_rows(indptr, x.size(1), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  const auto rows = GK_KERNEL(spmm_rows);
+  const auto piece = GK_KERNEL(spmm_piece);
+  const auto merge = GK_KERNEL(spmm_merge);
+  reduce_rows(
+      indptr, x.size(1), x.size(1) * accumulate_bytes(x), [&](int64_t begin, int64_t end) { rows(args, begin, end); },
+      [&](const Piece& p, void* partial) { piece(args, p.begin, p.end, partial); },
+      [&](int64_t row, const void* partials, int64_t count) { merge(args, row, partials, count); });
   return out;
 }
 

@@ -1,6 +1,6 @@
 #include <type_traits>
 
-#include "../common/dispatch.h"
+#include "../common/rows.h"
 
 namespace graphkern {
 
@@ -14,105 +14,182 @@ struct ExtremumArgs {
   int64_t features, heads;
 };
 GK_DECLARE_KERNEL(void, extremum_rows, const ExtremumArgs&, int64_t row_begin, int64_t row_end)
+// The edges [begin, end) of a row. partial: [features] values, then [features] winners as int64
+GK_DECLARE_KERNEL(void, extremum_piece, const ExtremumArgs&, int64_t begin, int64_t end, void* partial)
+GK_DECLARE_KERNEL(void, extremum_merge, const ExtremumArgs&, int64_t row, const void* partials, int64_t count)
 GK_DECLARE_KERNEL(void, extremum_grad_x_rows, const ExtremumArgs&, int64_t row_begin, int64_t row_end)
+// partial: [features] sums
+GK_DECLARE_KERNEL(void, extremum_grad_x_piece, const ExtremumArgs&, int64_t begin, int64_t end, void* partial)
+GK_DECLARE_KERNEL(void, extremum_grad_x_merge, const ExtremumArgs&, int64_t row, const void* partials, int64_t count)
 GK_DECLARE_KERNEL(void, extremum_grad_weight_rows, const ExtremumArgs&, int64_t row_begin, int64_t row_end)
 
 namespace GK_ISA {
 namespace {
 
-constexpr int kBlock = 64;  // features kept in local arrays at a time
-constexpr int64_t kPrefetchDistance = 16;
+// Integers as wide as the accumulators of values.
+template <typename A>
+using Offset = std::conditional_t<sizeof(A) == 8, int64_t, int32_t>;
 
-// Calls f(head, first feature, width) for blocks of features that lie in one head each.
-template <typename F>
-inline void for_blocks(int64_t features, int64_t heads, const F& f) {
-  const int64_t depth = features / heads;
-  for (int64_t head = 0; head < heads; ++head) {
-    for (int64_t d = 0; d < depth; d += kBlock) {
-      f(head, head * depth + d, int(depth - d < kBlock ? depth - d : kBlock));
-    }
-  }
+// Whether a value takes the place of the best so far: NaN beats all but an earlier NaN.
+template <bool kLargest, typename V>
+inline auto beats(V value, V best) {
+  const auto better = kLargest ? value > best : value < best;
+  return better | ((value != value) & (best == best));
 }
 
-// One row, kBlocks registers of features from `offset` on (kPartial: `width` features). The winner is counted from the
-// row's first edge, in an integer as wide as the values.
-template <int kBlocks, bool kPartial, bool kLargest, typename T, typename I>
-inline void best_blocks(const ExtremumArgs& a, int64_t row, int64_t last, int64_t head, int64_t offset, int width) {
+// Edges [begin, end), not empty: kRegisters registers of features from `first` on, or `width` features where those are
+// fewer. Calls found(best, winner counted from begin, feature) for each register. kNan: some value may be NaN; without
+// it, returns false as soon as the values turn out to have one.
+template <int kRegisters, bool kLargest, bool kNan, typename T, typename I, typename S>
+inline bool best_edges(
+    const ExtremumArgs& a, int64_t begin, int64_t end, int64_t last, int64_t first, int width, const S& found) {
   using A = Accumulate<T>;
-  using Offset = std::conditional_t<sizeof(A) == 8, int64_t, int32_t>;
   constexpr int L = kLanes<A>;
   const I* indices = static_cast<const I*>(a.indices);
-  const int64_t begin = static_cast<const I*>(a.indptr)[row], end = static_cast<const I*>(a.indptr)[row + 1];
-  const T* x = static_cast<const T*>(a.x) + offset;
+  const T* x = static_cast<const T*>(a.x) + first;
   const T* weight = static_cast<const T*>(a.weight);
-  Vec<A> best[kBlocks] = {};
-  Vec<Offset> winner[kBlocks];
-  for (int b = 0; b < kBlocks; ++b) winner[b] = Vec<Offset>{} - 1;
-  for (int64_t e = begin; e < end; ++e) {
-    const T* source = x + int64_t(indices[e]) * a.features;
+  const int64_t depth = a.features / a.heads;
+  int64_t head[kRegisters];
+  for (int r = 0; r < kRegisters; ++r) head[r] = (first + r * L) / depth;
+  const auto value = [&](int64_t e, int r) {
+    const Vec<A> v = load_some(x + int64_t(indices[e]) * a.features + r * L, width);
+    return weight ? v * to_accumulate(weight[e * a.heads + head[r]]) : v;
+  };
+  Vec<A> best[kRegisters];
+  Vec<Offset<A>> winner[kRegisters] = {}, is_nan = {};
+  for (int r = 0; r < kRegisters; ++r) best[r] = value(begin, r);
+  for (int r = 0; r < kRegisters; ++r) is_nan |= best[r] != best[r];
+  for (int64_t e = begin + 1; e < end; ++e) {
     if (e + kPrefetchDistance < last) {
-      const char* ahead = reinterpret_cast<const char*>(x + int64_t(indices[e + kPrefetchDistance]) * a.features);
-      for (size_t line = 0; line < kBlocks * L * sizeof(T); line += 64) __builtin_prefetch(ahead + line);
+      prefetch(x + int64_t(indices[e + kPrefetchDistance]) * a.features, kRegisters * L * sizeof(T));
     }
-    const A w = weight ? to_accumulate(weight[e * a.heads + head]) : A(1);
-    const Vec<Offset> here = Vec<Offset>{} + Offset(e - begin), first = Vec<Offset>{} - Offset(e == begin);
+    const Vec<Offset<A>> here = Vec<Offset<A>>{} + Offset<A>(e - begin);
 #pragma GCC unroll 4
-    for (int b = 0; b < kBlocks; ++b) {
-      const Vec<A> value = (kPartial ? load_partial(source, width) : load(source + b * L)) * w;
-      const Vec<Offset> better = kLargest ? value > best[b] : value < best[b];
-      const Vec<Offset> wins = first | better | ((value != value) & (best[b] == best[b]));
-      best[b] = wins ? value : best[b];
-      winner[b] = wins ? here : winner[b];
+    for (int r = 0; r < kRegisters; ++r) {
+      const Vec<A> v = value(e, r);
+      Vec<Offset<A>> wins;
+      if constexpr (kNan) {
+        wins = beats<kLargest>(v, best[r]);
+      } else {
+        wins = kLargest ? v > best[r] : v < best[r];
+        is_nan |= v != v;
+      }
+      best[r] = wins ? v : best[r];
+      winner[r] = wins ? here : winner[r];
     }
   }
-  T* out = static_cast<T*>(a.out) + row * a.features + offset;
-  I* arg = static_cast<I*>(a.arg) + row * a.features + offset;
-  for (int b = 0; b < kBlocks; ++b) {
-    if constexpr (kPartial) {
-      store_partial<A>(best[b], out, width);
-    } else {
-      store(best[b], out + b * L);
-    }
-    for (int i = 0; i < (kPartial ? width : L); ++i) arg[b * L + i] = I(winner[b][i] < 0 ? -1 : begin + winner[b][i]);
+  if constexpr (!kNan) {
+    Offset<A> any = 0;
+    for (int i = 0; i < L; ++i) any |= is_nan[i];
+    if (any) return false;
+  }
+  for (int r = 0; r < kRegisters; ++r) found(best[r], winner[r], first + r * L);
+  return true;
+}
+
+// All features of the edges [begin, end), not empty: found(best, winner, first feature, width) register by register.
+template <bool kLargest, typename T, typename I, typename S>
+inline void best_of_edges(const ExtremumArgs& a, int64_t begin, int64_t end, int64_t last, const S& found) {
+  constexpr int L = kLanes<Accumulate<T>>;
+  const int64_t depth = a.features / a.heads;
+  const int64_t regions = a.weight && depth % L != 0 ? a.heads : 1, region = a.features / regions;
+  for (int64_t from = 0; from < a.features; from += region) {
+    for_registers<4>(from, from + region, L, [&](auto registers, int64_t first, int width) {
+      const auto store = [&](auto best, auto winner, int64_t feature) { found(best, winner, feature, width); };
+      constexpr int R = registers.value;
+      if (!best_edges<R, kLargest, false, T, I>(a, begin, end, last, first, width, store)) {
+        best_edges<R, kLargest, true, T, I>(a, begin, end, last, first, width, store);
+      }
+    });
   }
 }
 
 template <bool kLargest, typename T, typename I>
 void rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
-  constexpr int L = kLanes<Accumulate<T>>;
-  const int64_t depth = a.features / a.heads, last = static_cast<const I*>(a.indptr)[row_end];
+  using A = Accumulate<T>;
+  const I* indptr = static_cast<const I*>(a.indptr);
+  const int64_t last = indptr[row_end];
   for (int64_t row = row_begin; row < row_end; ++row) {
-    for (int64_t head = 0; head < a.heads; ++head) {
-      int64_t d = head * depth;
-      const int64_t stop = d + depth;
-      for (; d + 4 * L <= stop; d += 4 * L) best_blocks<4, false, kLargest, T, I>(a, row, last, head, d, 0);
-      for (; d + L <= stop; d += L) best_blocks<1, false, kLargest, T, I>(a, row, last, head, d, 0);
-      if (d < stop) best_blocks<1, true, kLargest, T, I>(a, row, last, head, d, int(stop - d));
+    const int64_t begin = indptr[row], end = indptr[row + 1];
+    T* out = static_cast<T*>(a.out) + row * a.features;
+    I* arg = static_cast<I*>(a.arg) + row * a.features;
+    if (begin == end) {
+      for (int64_t f = 0; f < a.features; ++f) from_accumulate(A(0), out + f);
+      for (int64_t f = 0; f < a.features; ++f) arg[f] = -1;
+    } else if (end - begin <= kLongRow) {
+      const auto store = [&](Vec<A> best, Vec<Offset<A>> winner, int64_t feature, int width) {
+        store_some<A>(best, out + feature, width);
+        for (int i = 0; i < width; ++i) arg[feature + i] = I(begin + winner[i]);
+      };
+      best_of_edges<kLargest, T, I>(a, begin, end, last, store);
     }
   }
 }
 
-// Rows of the transpose: columns of the graph.
-template <typename T, typename I>
-void grad_x_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
+template <bool kLargest, typename T, typename I>
+void piece(const ExtremumArgs& a, int64_t begin, int64_t end, void* partial) {
   using A = Accumulate<T>;
-  const I* indptr = static_cast<const I*>(a.indptr);
+  A* value = static_cast<A*>(partial);
+  char* arg = reinterpret_cast<char*>(value + a.features);  // int64, not aligned
+  best_of_edges<kLargest, T, I>(
+      a, begin, end, end, [&](Vec<A> best, Vec<Offset<A>> winner, int64_t feature, int width) {
+        store_some<A>(best, value + feature, width);
+        for (int i = 0; i < width; ++i) {
+          const int64_t edge = begin + winner[i];
+          std::memcpy(arg + (feature + i) * 8, &edge, 8);
+        }
+      });
+}
+
+template <bool kLargest, typename T, typename I>
+void merge(const ExtremumArgs& a, int64_t row, const char* partials, int64_t count) {
+  using A = Accumulate<T>;
+  const int64_t stride = a.features * (sizeof(A) + 8);
+  for (int64_t f = 0; f < a.features; ++f) {
+    A best;
+    int64_t edge;
+    for (int64_t p = 0; p < count; ++p) {
+      A value;
+      std::memcpy(&value, partials + p * stride + f * sizeof(A), sizeof(A));
+      if (p > 0 && !beats<kLargest>(value, best)) continue;
+      best = value;
+      std::memcpy(&edge, partials + p * stride + a.features * sizeof(A) + f * 8, 8);
+    }
+    from_accumulate(best, static_cast<T*>(a.out) + row * a.features + f);
+    static_cast<I*>(a.arg)[row * a.features + f] = I(edge);
+  }
+}
+
+constexpr int kBlock = 64;  // features kept in local arrays at a time
+
+// A row of the transpose, a column of the graph: sums of weight * grad over its edges [begin, end), where they won.
+template <typename T, typename I, typename S>
+inline void grad_x_edges(const ExtremumArgs& a, int64_t begin, int64_t end, int64_t last, const S& store_sum) {
+  using A = Accumulate<T>;
   const I* indices = static_cast<const I*>(a.indices);
   const I* edge = static_cast<const I*>(a.edge);
   const T* weight = static_cast<const T*>(a.weight);
-  for (int64_t row = row_begin; row < row_end; ++row) {
-    for_blocks(a.features, a.heads, [&](int64_t head, int64_t feature, int width) {
+  const int64_t depth = a.features / a.heads;
+  for (int64_t head = 0; head < a.heads; ++head) {
+    for (int64_t feature = head * depth; feature < (head + 1) * depth; feature += kBlock) {
+      const int64_t left = (head + 1) * depth - feature;
+      const int width = int(left < kBlock ? left : kBlock);
       A sum[kBlock] = {};
-      for (int64_t e = indptr[row]; e < indptr[row + 1]; ++e) {
+      for (int64_t e = begin; e < end; ++e) {
         const int64_t source = int64_t(indices[e]) * a.features + feature;
+        if (e + kPrefetchDistance < last) {
+          const int64_t ahead = int64_t(indices[e + kPrefetchDistance]) * a.features + feature;
+          prefetch(static_cast<const T*>(a.grad) + ahead, width * sizeof(T));
+          prefetch(static_cast<const I*>(a.arg) + ahead, width * sizeof(I));
+        }
         const T* grad = static_cast<const T*>(a.grad) + source;
         const I* arg = static_cast<const I*>(a.arg) + source;
         const A w = weight ? to_accumulate(weight[int64_t(edge[e]) * a.heads + head]) : A(1);
-        for (int f = 0; f < width; ++f) sum[f] += arg[f] == edge[e] ? to_accumulate(grad[f]) * w : A(0);
+        const I here = edge[e];
+        for (int f = 0; f < width; ++f) sum[f] += arg[f] == here ? to_accumulate(grad[f]) * w : A(0);
       }
-      T* out = static_cast<T*>(a.out) + row * a.features + feature;
-      for (int f = 0; f < width; ++f) from_accumulate(sum[f], out + f);
-    });
+      store_sum(sum, feature, width);
+    }
   }
 }
 
@@ -121,16 +198,20 @@ void grad_weight_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end)
   using A = Accumulate<T>;
   const I* indptr = static_cast<const I*>(a.indptr);
   const I* indices = static_cast<const I*>(a.indices);
-  const int64_t depth = a.features / a.heads;
+  const int64_t depth = a.features / a.heads, last = indptr[row_end];
   for (int64_t row = row_begin; row < row_end; ++row) {
     const T* grad = static_cast<const T*>(a.grad) + row * a.features;
     const I* arg = static_cast<const I*>(a.arg) + row * a.features;
     for (int64_t e = indptr[row]; e < indptr[row + 1]; ++e) {
-      const T* x = static_cast<const T*>(a.x) + int64_t(indices[e]) * a.features;
+      const T* x = static_cast<const T*>(a.x);
+      if (e + kPrefetchDistance < last) {
+        prefetch(x + int64_t(indices[e + kPrefetchDistance]) * a.features, a.features * sizeof(T));
+      }
+      x += int64_t(indices[e]) * a.features;
       for (int64_t head = 0; head < a.heads; ++head) {
         A sum = 0;
         for (int64_t f = head * depth; f < (head + 1) * depth; ++f) {
-          sum += arg[f] == e ? to_accumulate(grad[f]) * to_accumulate(x[f]) : A(0);
+          sum += arg[f] == I(e) ? to_accumulate(grad[f]) * to_accumulate(x[f]) : A(0);
         }
         from_accumulate(sum, static_cast<T*>(a.out) + e * a.heads + head);
       }
@@ -138,23 +219,69 @@ void grad_weight_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end)
   }
 }
 
+// Calls f(value type, index type, whether the largest wins as a constant).
+template <typename F>
+void dispatch(const ExtremumArgs& a, const F& f) {
+  dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
+    if (a.largest) {
+      f(t, i, std::true_type{});
+    } else {
+      f(t, i, std::false_type{});
+    }
+  });
+}
+
 }  // namespace
 
 void extremum_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
-  dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
+  dispatch(a, [&](auto t, auto i, auto largest) {
+    rows<largest.value, typename decltype(t)::type, typename decltype(i)::type>(a, row_begin, row_end);
+  });
+}
+
+void extremum_piece(const ExtremumArgs& a, int64_t begin, int64_t end, void* partial) {
+  dispatch(a, [&](auto t, auto i, auto largest) {
+    piece<largest.value, typename decltype(t)::type, typename decltype(i)::type>(a, begin, end, partial);
+  });
+}
+
+void extremum_merge(const ExtremumArgs& a, int64_t row, const void* partials, int64_t count) {
+  dispatch(a, [&](auto t, auto i, auto largest) {
     using T = typename decltype(t)::type;
-    using I = typename decltype(i)::type;
-    if (a.largest) {
-      rows<true, T, I>(a, row_begin, row_end);
-    } else {
-      rows<false, T, I>(a, row_begin, row_end);
-    }
+    merge<largest.value, T, typename decltype(i)::type>(a, row, static_cast<const char*>(partials), count);
   });
 }
 
 void extremum_grad_x_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
   dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
-    grad_x_rows<typename decltype(t)::type, typename decltype(i)::type>(a, row_begin, row_end);
+    using T = typename decltype(t)::type;
+    using I = typename decltype(i)::type;
+    const I* indptr = static_cast<const I*>(a.indptr);
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      if (indptr[row + 1] - indptr[row] > kLongRow) continue;
+      T* out = static_cast<T*>(a.out) + row * a.features;
+      grad_x_edges<T, I>(
+          a, indptr[row], indptr[row + 1], indptr[row_end], [&](const Accumulate<T>* sum, int64_t feature, int width) {
+            for (int f = 0; f < width; ++f) from_accumulate(sum[f], out + feature + f);
+          });
+    }
+  });
+}
+
+void extremum_grad_x_piece(const ExtremumArgs& a, int64_t begin, int64_t end, void* partial) {
+  dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
+    using T = typename decltype(t)::type;
+    using A = Accumulate<T>;
+    grad_x_edges<T, typename decltype(i)::type>(a, begin, end, end, [&](const A* sum, int64_t feature, int width) {
+      for (int f = 0; f < width; ++f) static_cast<A*>(partial)[feature + f] = sum[f];
+    });
+  });
+}
+
+void extremum_grad_x_merge(const ExtremumArgs& a, int64_t row, const void* partials, int64_t count) {
+  dispatch_value(a.value, [&](auto t) {
+    using T = typename decltype(t)::type;
+    merge_sums<T>(partials, count, a.features, 1, static_cast<T*>(a.out) + row * a.features);
   });
 }
 
@@ -168,7 +295,7 @@ void extremum_grad_weight_rows(const ExtremumArgs& a, int64_t row_begin, int64_t
 }  // namespace graphkern
 
 #ifdef GK_LAUNCHER
-#include "../common/checks.h"
+#include "../common/parallel.h"
 
 namespace graphkern {
 namespace {
@@ -205,8 +332,14 @@ std::tuple<Tensor, Tensor> spmm_extremum(
       .features = x.size(1),
       .heads = weight ? weight->size(1) : 1};
   check_degrees(indptr);
-  const auto kernel = GK_KERNEL(extremum_rows);
-  parallel_rows(indptr, x.size(1), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  const auto rows = GK_KERNEL(extremum_rows);
+  const auto piece = GK_KERNEL(extremum_piece);
+  const auto merge = GK_KERNEL(extremum_merge);
+  reduce_rows(
+      indptr, x.size(1), x.size(1) * (accumulate_bytes(x) + int64_t(sizeof(int64_t))),
+      [&](int64_t begin, int64_t end) { rows(args, begin, end); },
+      [&](const Piece& p, void* partial) { piece(args, p.begin, p.end, partial); },
+      [&](int64_t row, const void* partials, int64_t count) { merge(args, row, partials, count); });
   return {out, arg};
 }
 
@@ -231,8 +364,14 @@ Tensor spmm_extremum_grad_x(
       .arg = const_cast<void*>(pointer(winners)),
       .features = grad.size(1),
       .heads = weight ? weight->size(1) : 1};
-  const auto kernel = GK_KERNEL(extremum_grad_x_rows);
-  parallel_rows(t_indptr, grad.size(1), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  const auto rows = GK_KERNEL(extremum_grad_x_rows);
+  const auto piece = GK_KERNEL(extremum_grad_x_piece);
+  const auto merge = GK_KERNEL(extremum_grad_x_merge);
+  reduce_rows(
+      t_indptr, grad.size(1), grad.size(1) * accumulate_bytes(grad),
+      [&](int64_t begin, int64_t end) { rows(args, begin, end); },
+      [&](const Piece& p, void* partial) { piece(args, p.begin, p.end, partial); },
+      [&](int64_t row, const void* partials, int64_t count) { merge(args, row, partials, count); });
   return out;
 }
 
