@@ -30,7 +30,8 @@ class Op:
             backward raises NotImplementedError.
         triton: "module:function" that launches Triton kernels; imported when first used.
 
-    A call goes straight to the torch dispatcher. The reference serves every device that has no kernel of its own.
+    A call goes straight to the torch dispatcher, below autograd where no argument asks for a gradient. The reference
+    serves every device that has no kernel of its own.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Op:
     ) -> None:
         self.name = name
         self.reference = reference
+        self.differentiable = backward is not None
         self._triton = triton
         self.override: dict[str, str] = {}  # device -> implementation that Python put there
         _LIBRARY.define(name + schema)
@@ -62,7 +64,10 @@ class Op:
         return f"{NAMESPACE}::{self.name}"
 
     def __call__(self, *args):
-        return self._call(*args)
+        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and torch._C._any_requires_grad(*args)):
+            return self._call(*args)
+        with torch._C._AutoDispatchBelowAutograd():  # where torch.library's autograd in Python ends up, 10 us later
+            return self._call(*args)
 
     def active(self, device: str) -> str:
         """Which implementation serves this op on a device type ("cpu" or "cuda"): cpu, cuda, triton or reference."""

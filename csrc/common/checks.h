@@ -51,8 +51,9 @@ inline bool is_64bit(const Tensor& index) {
   return type == ScalarType::Long;
 }
 
-inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t) {
-  return t ? std::optional<Tensor>(torch::stable::contiguous(*t)) : std::nullopt;
+inline Tensor as_contiguous(const Tensor& t) { return t.is_contiguous() ? t : torch::stable::contiguous(t); }
+inline std::optional<Tensor> as_contiguous(const std::optional<Tensor>& t) {
+  return t ? std::optional<Tensor>(as_contiguous(*t)) : std::nullopt;
 }
 
 inline const void* pointer(const Tensor& t) { return t.const_data_ptr(); }
@@ -61,8 +62,13 @@ inline const void* pointer(const std::optional<Tensor>& t) { return t ? t->const
 // Memory for a result. Fresh memory costs a page fault for each page that is written: large results ask for huge pages,
 // where the system grants them on request.
 inline Tensor allocate(std::initializer_list<int64_t> size, ScalarType type) {
-  const std::vector<int64_t> shape(size);
-  Tensor out = torch::stable::empty(shape, type);
+  std::vector<int64_t> stride(size.size(), 1);
+  for (size_t i = size.size() - 1; i > 0; --i) stride[i - 1] = stride[i] * std::max<int64_t>(size.begin()[i], 1);
+  AtenTensorHandle handle;  // by way of the shim: torch::stable::empty looks the operator up by name on each call
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      size.size(), size.begin(), stride.data(), torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)),
+      aoti_torch_device_type_cpu(), 0, &handle));
+  Tensor out(handle);
 #ifdef MADV_HUGEPAGE
   constexpr uintptr_t kHugePage = 2 << 20;
   const uintptr_t data = reinterpret_cast<uintptr_t>(out.mutable_data_ptr());

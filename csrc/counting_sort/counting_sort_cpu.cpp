@@ -48,7 +48,7 @@ void sort_bins(const I* index, int64_t size, int64_t num_bins, I* indptr, I* per
 }
 
 std::tuple<Tensor, Tensor> counting_sort(const Tensor& index, int64_t num_bins) {
-  const Tensor values = torch::stable::contiguous(index);
+  const Tensor values = as_contiguous(index);
   Tensor indptr = allocate({num_bins + 1}, index.scalar_type());
   Tensor permutation = allocate({index.size(0)}, index.scalar_type());
   baseline::dispatch_index(is_64bit(index), [&](auto i) {

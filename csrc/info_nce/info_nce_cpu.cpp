@@ -146,14 +146,14 @@ void check_targets(const Tensor& target, int64_t num_keys) {
 std::tuple<Tensor, Tensor> info_nce(
     const Tensor& query, const Tensor& key, const Tensor& target, const std::optional<Tensor>& bias,
     const Tensor& scale) {
-  const Tensor q = torch::stable::contiguous(query), k = torch::stable::contiguous(key);
-  const Tensor t = torch::stable::contiguous(target);
+  const Tensor q = as_contiguous(query), k = as_contiguous(key);
+  const Tensor t = as_contiguous(target);
   check_targets(t, key.size(0));
   const int64_t* targets = static_cast<const int64_t*>(t.const_data_ptr());
   if (accumulate_type(query) == ScalarType::Double) {
-    return forward<double>(q, k, targets, contiguous(bias), *static_cast<const double*>(scale.const_data_ptr()));
+    return forward<double>(q, k, targets, as_contiguous(bias), *static_cast<const double*>(scale.const_data_ptr()));
   }
-  return forward<float>(q, k, targets, contiguous(bias), *static_cast<const float*>(scale.const_data_ptr()));
+  return forward<float>(q, k, targets, as_contiguous(bias), *static_cast<const float*>(scale.const_data_ptr()));
 }
 
 // to[i] += from[i]
@@ -261,16 +261,16 @@ std::tuple<Tensor, Tensor, Tensor> backward(
 std::tuple<Tensor, Tensor, Tensor> info_nce_backward(
     const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& target, const std::optional<Tensor>& bias,
     const Tensor& scale, const Tensor& lse) {
-  const Tensor g = torch::stable::contiguous(grad), q = torch::stable::contiguous(query);
-  const Tensor k = torch::stable::contiguous(key), t = torch::stable::contiguous(target);
-  const Tensor l = torch::stable::contiguous(lse);
+  const Tensor g = as_contiguous(grad), q = as_contiguous(query);
+  const Tensor k = as_contiguous(key), t = as_contiguous(target);
+  const Tensor l = as_contiguous(lse);
   check_targets(t, key.size(0));
   const int64_t* targets = static_cast<const int64_t*>(t.const_data_ptr());
   if (accumulate_type(query) == ScalarType::Double) {
     const double factor = *static_cast<const double*>(scale.const_data_ptr());
-    return backward<double>(g, q, k, targets, contiguous(bias), factor, l);
+    return backward<double>(g, q, k, targets, as_contiguous(bias), factor, l);
   }
-  return backward<float>(g, q, k, targets, contiguous(bias), *static_cast<const float*>(scale.const_data_ptr()), l);
+  return backward<float>(g, q, k, targets, as_contiguous(bias), *static_cast<const float*>(scale.const_data_ptr()), l);
 }
 
 }  // namespace

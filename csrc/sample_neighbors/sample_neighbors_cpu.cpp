@@ -188,7 +188,7 @@ Tensor to_tensor(const std::vector<T>& values) {
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> sample_neighbors(
     const Tensor& indptr, const Tensor& indices, const Tensor& seeds, const std::vector<int64_t>& fanouts, bool replace,
     int64_t seed) {
-  const Tensor starts = torch::stable::contiguous(seeds);
+  const Tensor starts = as_contiguous(seeds);
   std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> result;
   baseline::dispatch_index(is_64bit(indptr), [&](auto i) {
     using I = typename decltype(i)::type;

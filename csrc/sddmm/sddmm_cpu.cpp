@@ -143,7 +143,7 @@ namespace {
 Tensor sddmm(
     const Tensor& indptr, const Tensor& indices, const std::optional<Tensor>& edge, const std::optional<Tensor>&,
     const std::optional<Tensor>&, const std::optional<Tensor>&, const Tensor& q, const Tensor& k, int64_t heads) {
-  const Tensor rows = torch::stable::contiguous(q), columns = torch::stable::contiguous(k);
+  const Tensor rows = as_contiguous(q), columns = as_contiguous(k);
   Tensor out = allocate({indices.size(0), heads}, q.scalar_type());
   const SddmmArgs args{value_of(q),   is_64bit(indptr), pointer(indptr),        pointer(indices), pointer(edge),
                        pointer(rows), pointer(columns), out.mutable_data_ptr(), q.size(1),        heads};

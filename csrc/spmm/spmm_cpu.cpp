@@ -142,8 +142,8 @@ Tensor spmm(
     const Tensor& indptr, const Tensor& indices, const std::optional<Tensor>& edge, const std::optional<Tensor>&,
     const std::optional<Tensor>&, const std::optional<Tensor>&, const Tensor& x, const std::optional<Tensor>& weight,
     const std::string& reduce) {
-  const Tensor features = torch::stable::contiguous(x);
-  const std::optional<Tensor> weights = contiguous(weight);
+  const Tensor features = as_contiguous(x);
+  const std::optional<Tensor> weights = as_contiguous(weight);
   Tensor out = allocate({indptr.size(0) - 1, x.size(1)}, x.scalar_type());
   if (out.numel() == 0) return out;
   const SpmmArgs args{

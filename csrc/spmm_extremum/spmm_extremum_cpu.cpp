@@ -313,8 +313,8 @@ void check_degrees(const Tensor& indptr) {
 std::tuple<Tensor, Tensor> spmm_extremum(
     const Tensor& indptr, const Tensor& indices, const std::optional<Tensor>&, const std::optional<Tensor>&,
     const std::optional<Tensor>&, const Tensor& x, const std::optional<Tensor>& weight, const std::string& reduce) {
-  const Tensor features = torch::stable::contiguous(x);
-  const std::optional<Tensor> weights = contiguous(weight);
+  const Tensor features = as_contiguous(x);
+  const std::optional<Tensor> weights = as_contiguous(weight);
   Tensor out = allocate({indptr.size(0) - 1, x.size(1)}, x.scalar_type());
   Tensor arg = allocate({indptr.size(0) - 1, x.size(1)}, indices.scalar_type());
   const ExtremumArgs args{
@@ -347,8 +347,8 @@ std::tuple<Tensor, Tensor> spmm_extremum(
 Tensor spmm_extremum_grad_x(
     const Tensor&, const Tensor&, const Tensor& t_indptr, const Tensor& t_indices, const Tensor& t_edge,
     const Tensor& grad, const Tensor& arg, const std::optional<Tensor>& weight) {
-  const Tensor grads = torch::stable::contiguous(grad), winners = torch::stable::contiguous(arg);
-  const std::optional<Tensor> weights = contiguous(weight);
+  const Tensor grads = as_contiguous(grad), winners = as_contiguous(arg);
+  const std::optional<Tensor> weights = as_contiguous(weight);
   Tensor out = allocate({t_indptr.size(0) - 1, grad.size(1)}, grad.scalar_type());
   const ExtremumArgs args{
       .value = value_of(grad),
@@ -379,8 +379,8 @@ Tensor spmm_extremum_grad_x(
 Tensor spmm_extremum_grad_weight(
     const Tensor& indptr, const Tensor& indices, const Tensor&, const Tensor&, const Tensor&, const Tensor& grad,
     const Tensor& arg, const Tensor& x, int64_t heads) {
-  const Tensor grads = torch::stable::contiguous(grad), winners = torch::stable::contiguous(arg);
-  const Tensor features = torch::stable::contiguous(x);
+  const Tensor grads = as_contiguous(grad), winners = as_contiguous(arg);
+  const Tensor features = as_contiguous(x);
   Tensor out = allocate({indices.size(0), heads}, x.scalar_type());
   const ExtremumArgs args{
       .value = value_of(x),

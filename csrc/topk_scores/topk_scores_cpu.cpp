@@ -198,7 +198,7 @@ class TopK {
 std::tuple<Tensor, Tensor> topk_scores(
     const Tensor& query, const Tensor& item, int64_t k, const std::optional<Tensor>& indptr,
     const std::optional<Tensor>& indices) {
-  const Tensor q = torch::stable::contiguous(query), items = torch::stable::contiguous(item);
+  const Tensor q = as_contiguous(query), items = as_contiguous(item);
   Tensor values = allocate({query.size(0), k}, query.scalar_type());
   Tensor columns = allocate({query.size(0), k}, ScalarType::Long);
   if (accumulate_type(query) == ScalarType::Double) {

@@ -17,16 +17,18 @@ def is_csr(adj: object) -> None:
 
 def floating(**tensors: Tensor) -> None:
     """Each tensor has one of FLOAT_DTYPES, all the same, all on one device."""
-    first_name, first = next(iter(tensors.items()))
+    first: Tensor | None = None
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{name} must be a Tensor but is {type(tensor).__name__}")
         if tensor.dtype not in FLOAT_DTYPES:
             raise TypeError(f"{name} must be float32, float64, float16 or bfloat16 but is {tensor.dtype}")
-        if tensor.dtype != first.dtype:
-            raise TypeError(f"{name} is {tensor.dtype} but {first_name} is {first.dtype}")
-        if tensor.device != first.device:
-            raise ValueError(f"{name} is on {tensor.device} but {first_name} is on {first.device}")
+        if first is None:
+            first = tensor
+        elif tensor.dtype != first.dtype:
+            raise TypeError(f"{name} is {tensor.dtype} but {next(iter(tensors))} is {first.dtype}")
+        elif tensor.device != first.device:
+            raise ValueError(f"{name} is on {tensor.device} but {next(iter(tensors))} is on {first.device}")
 
 
 def same_device(adj: CSR, tensor: Tensor, name: str) -> None:

@@ -44,7 +44,7 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
         raise ValueError(f"x must be [{adj.num_cols}, F] or [{adj.num_cols}, H, D] but is {list(x.shape)}")
     if reduce not in REDUCES:
         raise ValueError(f"reduce must be one of {', '.join(REDUCES)} but is {reduce!r}")
-    flat = x.flatten(1)
+    flat = x if x.dim() == 2 else x.flatten(1)
     needs_transpose = torch.is_grad_enabled() and (x.requires_grad or (weight is not None and weight.requires_grad))
     weight = _weight_by_head(adj, x, weight)
     indptr, indices, edge, *transpose = adj.tensors(needs_transpose)
@@ -52,7 +52,7 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
         out = SPMM(indptr, indices, edge, *transpose, flat, weight, reduce)
     else:
         out, _arg = SPMM_EXTREMUM(indptr, indices, *transpose, flat, weight, reduce)
-    return out.reshape(adj.num_rows, *x.shape[1:])
+    return out if x.dim() == 2 else out.view(adj.num_rows, *x.shape[1:])
 
 
 def _weight_by_head(adj: CSR, x: Tensor, weight: Tensor | None) -> Tensor | None:
