@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from graphkern._reorder import METHODS, node_order
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -47,11 +49,12 @@ class CSR:
     Cost: no copy. The transpose (built on first need) holds N + M + 2 E more indices.
     """
 
-    __slots__ = ("__weakref__", "_edge_id", "_permutation", "_transpose", "indices", "indptr", "num_cols")
+    __slots__ = ("__weakref__", "_edge_id", "_permutation", "_transpose", "derived", "indices", "indptr", "num_cols")
 
     indptr: Tensor
     indices: Tensor
     num_cols: int
+    derived: dict[str, Any]  # what layers build from this graph and keep with it, by name
     _edge_id: Tensor | None
     _transpose: CSR | None
     _permutation: Tensor | None
@@ -69,6 +72,7 @@ class CSR:
             ("_edge_id", edge_id),
             ("_transpose", None),
             ("_permutation", None),
+            ("derived", {}),
         ):
             object.__setattr__(self, name, value)
 
@@ -134,6 +138,34 @@ class CSR:
     def pin_memory(self) -> CSR:
         """The same graph in page-locked host memory."""
         return self._map(Tensor.pin_memory)
+
+    def reorder(self, method: str) -> tuple[CSR, Tensor]:
+        """The same graph with its nodes renumbered so that neighbors lie close together.
+
+        Worth it where the features exceed the caches and the graph has structure to find: measure before relying on it.
+
+        Args:
+            method: "rcm" (reverse Cuthill-McKee; needs scipy), "degree" (most edges first) or "community" (label
+                propagation, then one community after the other).
+        Returns: the graph, each row's neighbors in ascending order, and the permutation [N] int64: new node i is the
+            old node permutation[i], so ``x[permutation]`` fits the new graph. ``edge_id`` still leads to the caller's
+            edges.
+        Raises: ValueError for another method or a graph that is not N x N.
+        Cost: on the host; sorts 2 E edges (community: 8 times).
+        """
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)} but is {method!r}")
+        if self.num_rows != self.num_cols:
+            raise ValueError(f"only a square graph has an order of nodes, but this is {self.num_rows} x {self.num_cols}")
+        permutation = node_order(self.indptr.cpu(), self.indices.cpu(), method).to(self.device)
+        number = torch.empty_like(permutation)
+        number[permutation] = torch.arange(self.num_rows, device=self.device)
+        number = number.to(self.dtype)
+        row, column = number[self.row_index().long()], number[self.indices.long()]
+        by_column = torch.ops.graphkern.counting_sort(column, self.num_cols)[1].long()
+        indptr, by_row = torch.ops.graphkern.counting_sort(row[by_column], self.num_rows)
+        order = by_column[by_row.long()]
+        return CSR(indptr, column[order], self.num_cols, edge_id=self.edge_id[order], validate=False), permutation
 
     def t(self) -> CSR:
         """The M x N transpose, built once and kept; ``t().edge_id`` leads to the same edges, ``t().t() is self``."""

@@ -9,7 +9,7 @@ import graphkern
 
 ROOT = Path(graphkern.__file__).parent
 ORDER = ["csr", "ops", "graph", "nn", "loader", "align", "rank", "serve", "cli"]  # each may import those before it
-BELOW = {"_native", "_op", "_use", "_doctor"}
+BELOW = {"_native", "_op", "_use", "_doctor", "_reorder"}
 
 
 def _room(path: Path) -> str:

@@ -107,3 +107,46 @@ def _csr(indptr, indices, num_cols=4, **more):
 def test_bad_graphs_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("method", ["rcm", "degree", "community"])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_reorder_renumbers_the_same_graph(method, dtype):
+    torch.manual_seed(1)
+    edges = torch.randint(0, 50, (2, 300), dtype=dtype)
+    adj = CSR.from_edge_index(edges, 50, 50)
+    new, permutation = adj.reorder(method)
+    assert torch.equal(permutation.sort().values, torch.arange(50))
+    dense = torch.from_numpy(adj.to_scipy().toarray())
+    assert torch.equal(torch.from_numpy(new.to_scipy().toarray()), dense[permutation][:, permutation])
+    assert new.dtype == dtype
+    assert torch.equal(permutation[new.row_index().long()], edges[1].long()[new.edge_id.long()])
+    assert torch.equal(permutation[new.indices.long()], edges[0].long()[new.edge_id.long()])
+
+
+def test_reorder_finds_what_it_is_named_for():
+    torch.manual_seed(2)
+    blocks, size = 8, 25
+    hidden = torch.randperm(blocks * size)
+    inside = torch.randint(0, size, (2, 4000)) + size * torch.randint(0, blocks, (4000,))
+    adj = CSR.from_edge_index(hidden[inside], blocks * size, blocks * size)
+
+    def span(graph: CSR) -> float:
+        return float((graph.row_index() - graph.indices).abs().double().mean())
+
+    assert span(adj.reorder("community")[0]) < span(adj) / 4
+    path = torch.randperm(200)
+    line = CSR.from_edge_index(torch.stack([path[:-1], path[1:]]), 200, 200)
+    assert span(line.reorder("rcm")[0]) == 1
+    degree = torch.bincount(torch.cat([adj.row_index(), adj.indices]))
+    assert (degree[adj.reorder("degree")[1]].diff() <= 0).all()
+
+
+def test_reorder_refuses():
+    with pytest.raises(ValueError, match="square"):
+        CSR.from_edge_index(torch.tensor([[0], [0]]), 1, 2).reorder("degree")
+    with pytest.raises(ValueError, match="method must be one of"):
+        CSR.from_edge_index(torch.tensor([[0], [0]]), 1, 1).reorder("random")
+    empty = CSR.from_edge_index(torch.zeros(2, 0, dtype=torch.long), 3, 3)
+    for method in ("rcm", "degree", "community"):
+        assert empty.reorder(method)[0].num_edges == 0
