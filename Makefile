@@ -34,12 +34,15 @@ format: build
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_FILES)
 
+# GRAPHKERN_BENCH_FULL=1 times every combination of graph, width and reduce.
 bench: build
-	$(BIN)/python -m pytest benchmarks
+	$(BIN)/python -m pytest benchmarks -q --benchmark-quiet --results benchmarks/results
 
 # Every benchmark once on small inputs: checks results, times nothing.
+# Threads that spin while they wait slow everything down on a busy machine.
+bench-smoke: export OMP_WAIT_POLICY = PASSIVE
 bench-smoke: build
-	GRAPHKERN_BENCH_SMOKE=1 $(BIN)/python -m pytest benchmarks --benchmark-disable
+	GRAPHKERN_BENCH_SMOKE=1 $(BIN)/python -m pytest benchmarks -q -rs --benchmark-disable
 
 # Compiles every CUDA and Triton kernel to machine code, without a GPU; fails on a register spill.
 compile-gate: build
@@ -49,7 +52,6 @@ compile-gate: build
 gpu:
 	tools/gpu.sh
 
-# Threads that spin while they wait slow everything down on a busy machine.
 demo: export OMP_WAIT_POLICY = PASSIVE
 demo: build
 	$(BIN)/graphkern data ml-100k --out data/ml-100k

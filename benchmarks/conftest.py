@@ -1,35 +1,57 @@
-"""One table at the end: what each benchmark put into `extra_info`."""
+"""Prints the report when the benchmarks end; --results FOLDER writes it as well."""
 
-import os
+import contextlib
+import gc
+import importlib
+from pathlib import Path
 
 import pytest
-import torch
 
-SMOKE = os.environ.get("GRAPHKERN_BENCH_SMOKE") == "1"
-COLUMNS = ("peer", "ratio", "GB/s", "of copy")
+from . import report
+from .timing import SMOKE
 
-
-@pytest.fixture(scope="session")
-def smoke() -> bool:
-    return SMOKE
+ROWS = pytest.StashKey[list]()
 
 
-@pytest.fixture(scope="session")
-def copy_gbps() -> float:
-    """Bytes a second that a plain copy moves (read + write), the ceiling of everything that streams."""
-    from .timing import median_seconds
-
-    source = torch.ones((1 if SMOKE else 64) << 20)
-    target = torch.empty_like(source)
-    return 2 * source.nbytes / median_seconds(lambda: target.copy_(source)) / 1e9
+def pytest_addoption(parser):
+    parser.addoption("--results", type=Path, help="folder for cpu.md and cpu.json")
 
 
-def pytest_terminal_summary(terminalreporter):
-    session = getattr(terminalreporter.config, "_benchmarksession", None)
-    rows = [bench for bench in getattr(session, "benchmarks", []) if bench.extra_info]
+def pytest_configure(config):
+    config.stash[ROWS] = []
+    config.addinivalue_line("filterwarnings", "ignore:Sparse (invariant|CSR)")
+    config.addinivalue_line("filterwarnings", "ignore:`torch.jit.script` is deprecated")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_no_garbage():
+    """So that collections before memory is measured take milliseconds."""
+    for name in ("scipy.sparse", "torch_geometric.nn", "torch._dynamo"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def record(benchmark, pytestconfig):
+    """Takes a row into extra_info and into the report."""
+
+    def take(row: dict) -> None:
+        benchmark.extra_info.update(row)
+        pytestconfig.stash[ROWS].append(row)
+
+    return take
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash[ROWS]
     if not rows:
         return
-    terminalreporter.section("against the best peer, same process (ratio: peer's time / ours)")
-    for bench in rows:
-        info = "  ".join(f"{name} {bench.extra_info.get(name, '-')}" for name in COLUMNS)
-        terminalreporter.write_line(f"{bench.name:60} {bench.stats.median * 1e3:9.3f} ms  {info}")
+    terminalreporter.section("ours beside its peers, by turns in one process (ratio: the best peer's time / ours)")
+    for line in report.absent_text(rows) if SMOKE else report.text(rows):
+        terminalreporter.write_line(line)
+    if config.getoption("results") and not SMOKE:
+        report.write(rows, config.getoption("results"))

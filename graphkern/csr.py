@@ -79,6 +79,10 @@ class CSR:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"CSR is frozen: cannot set {name}")
 
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        """Copies and pickles carry the graph itself; a transpose is built anew where it is needed."""
+        return _unflatten, _flatten(self)
+
     @classmethod
     def from_edge_index(cls, edge_index: Tensor, num_rows: int, num_cols: int) -> CSR:
         """Sort edges by destination, keeping the caller's order within a row.
@@ -156,7 +160,7 @@ class CSR:
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)} but is {method!r}")
         if self.num_rows != self.num_cols:
-            raise ValueError(f"only a square graph has an order of nodes, but this is {self.num_rows} x {self.num_cols}")
+            raise ValueError(f"adj must be square but is {self.num_rows} x {self.num_cols}")
         permutation = node_order(self.indptr.cpu(), self.indices.cpu(), method).to(self.device)
         number = torch.empty_like(permutation)
         number[permutation] = torch.arange(self.num_rows, device=self.device)
@@ -169,15 +173,18 @@ class CSR:
 
     def t(self) -> CSR:
         """The M x N transpose, built once and kept; ``t().edge_id`` leads to the same edges, ``t().t() is self``."""
-        transpose = self._transpose
-        if transpose is None:
-            indptr, permutation = torch.ops.graphkern.counting_sort(self.indices, self.num_cols)
-            edge_id = permutation if self._edge_id is None else self._edge_id[permutation]
-            indices = self.row_index()[permutation]
-            transpose = CSR(indptr, indices, self.num_rows, edge_id=edge_id, validate=False)
-            object.__setattr__(transpose, "_transpose", self)
-            object.__setattr__(self, "_permutation", permutation)
-            object.__setattr__(self, "_transpose", transpose)
+        if self._transpose is not None:
+            return self._transpose
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            with torch.inference_mode(False):  # what is kept must serve training too
+                return self.t()
+        indptr, permutation = torch.ops.graphkern.counting_sort(self.indices, self.num_cols)
+        edge_id = permutation if self._edge_id is None else self._edge_id[permutation]
+        indices = self.row_index()[permutation]
+        transpose = CSR(indptr, indices, self.num_rows, edge_id=edge_id, validate=False)
+        object.__setattr__(transpose, "_transpose", self)
+        object.__setattr__(self, "_permutation", permutation)
+        object.__setattr__(self, "_transpose", transpose)
         return transpose
 
     def row_index(self) -> Tensor:

@@ -47,7 +47,7 @@ namespace GK_ISA {
 template <typename A>
 constexpr int64_t kHeadGroup = 64 / sizeof(A);
 template <typename A>
-constexpr int64_t kScores = kLongRow * kHeadGroup<A>;
+constexpr int64_t kScores = kLongRow * kHeadGroup<A> + 4;
 
 inline int64_t index_at(const Graph& graph, const void* index, int64_t i) {
   return graph.is_64bit ? static_cast<const int64_t*>(index)[i] : int64_t(static_cast<const int32_t*>(index)[i]);
@@ -77,7 +77,7 @@ struct Edges {
 
   template <typename T>
   void prefetch_ahead(int64_t e, const T* rows, int64_t stride, int64_t size) const {
-    if (e + kPrefetchDistance < ahead) prefetch(rows + column[e + kPrefetchDistance] * stride, size * sizeof(T));
+    if (e + kPrefetchDistance < ahead) prefetch(rows + column[e + kPrefetchDistance] * stride, size * int64_t(sizeof(T)));
   }
 };
 
@@ -138,32 +138,39 @@ inline void for_scores(int64_t size, int64_t period, const F& f, const G& done) 
 // by_head[0..kHeadGroup): values of `heads` heads repeated with the period; 0 for a head that is padding.
 template <typename T>
 inline void spread_heads(const T* from, int64_t heads, int64_t period, Accumulate<T>* by_head) {
-  for (int64_t i = 0; i < kHeadGroup<Accumulate<T>>; ++i) {
-    const int64_t head = i & (period - 1);
-    by_head[i] = head < heads ? to_accumulate(from[head]) : Accumulate<T>(0);
-  }
+  using A = Accumulate<T>;
+  for (int64_t h = 0; h < period; ++h) by_head[h] = h < heads ? to_accumulate(from[h]) : A(0);
+  for (int64_t n = period; n < kHeadGroup<A>; n *= 2) std::memcpy(by_head + n, by_head, n * sizeof(A));
 }
 
-// to[e, h] = rows[column(e), h] for the heads of a group, rows: [*, all], in steps of `stride`; padding is 0.
-template <int kHeads, typename T>
-inline void gather_heads(const Edges& edges, const T* rows, int64_t stride, Accumulate<T>* to) {
+// to[i][e, h] = rows[column(e), i, h] for the heads of a group, rows: [*, kTensors, all]; padding is 0.
+template <int kHeads, int kTensors, typename T>
+inline void gather_fixed_heads(
+    const Edges& edges, const Heads& heads, const T* rows, Accumulate<T>* const (&to)[kTensors]) {
+  const int64_t stride = kTensors * heads.all;
   for (int64_t e = 0; e < edges.count; ++e) {
-    edges.prefetch_ahead(e, rows, stride, kHeads);
-    const T* from = rows + edges.column[e] * stride;
+    edges.prefetch_ahead(e, rows, stride, kTensors * kHeads);
+#pragma GCC unroll 3
+    for (int i = 0; i < kTensors; ++i) {
+      const T* from = rows + edges.column[e] * stride + i * heads.all;
 #pragma GCC unroll 8
-    for (int h = 0; h < kHeads; ++h) to[e * kHeads + h] = to_accumulate(from[h]);
+      for (int h = 0; h < kHeads; ++h) to[i][e * kHeads + h] = to_accumulate(from[h]);
+    }
   }
 }
-template <typename T>
-inline void gather_heads(const Edges& edges, const Heads& heads, const T* rows, int64_t stride, Accumulate<T>* to) {
-  if (heads.heads == 1) return gather_heads<1>(edges, rows, stride, to);
-  if (heads.heads == 4) return gather_heads<4>(edges, rows, stride, to);
-  if (heads.heads == 8) return gather_heads<8>(edges, rows, stride, to);
+template <int kTensors, typename T>
+inline void gather_heads(
+    const Edges& edges, const Heads& heads, const T* rows, Accumulate<T>* const (&to)[kTensors]) {
+  if (heads.heads == 1) return gather_fixed_heads<1>(edges, heads, rows, to);
+  if (heads.heads == 4) return gather_fixed_heads<4>(edges, heads, rows, to);
+  if (heads.heads == 8) return gather_fixed_heads<8>(edges, heads, rows, to);
   const int64_t period = heads.period();
   for (int64_t e = 0; e < edges.count; ++e) {
-    const T* from = rows + edges.column[e] * stride;
-    for (int64_t h = 0; h < period; ++h) {
-      to[e * period + h] = h < heads.heads ? to_accumulate(from[h]) : Accumulate<T>(0);
+    for (int i = 0; i < kTensors; ++i) {
+      const T* from = rows + (edges.column[e] * kTensors + i) * heads.all;
+      for (int64_t h = 0; h < period; ++h) {
+        to[i][e * period + h] = h < heads.heads ? to_accumulate(from[h]) : Accumulate<T>(0);
+      }
     }
   }
 }
@@ -255,20 +262,21 @@ inline void for_features(const HeadLayout& layout, const F& f) {
 }
 
 // Over the edges, for kSets buffers of weights [edges, period]: sum of weight[set][e, h] * x[column(e)], kRegisters
-// registers from feature `first` on. Then finish(set, register, sum).
+// registers from feature `first` on. Then finish(set, register, sum). Prefetches the features from `ahead_from` on.
 template <int kSets, int kRegisters, int kHeads, typename T, typename F>
 inline void weighted_sums(
     const Edges& edges, const Heads& heads, const T* x, const Accumulate<T>* const (&weight)[kSets], int64_t first,
-    int width, const F& finish) {
+    int width, int64_t ahead_from, const F& finish) {
   using A = Accumulate<T>;
   constexpr int L = kLanes<A>;
   const int64_t stride = heads.stride(), period = heads.period();
   int64_t head[kRegisters];
   for (int r = 0; r < kRegisters; ++r) head[r] = (first + r * L) / heads.depth;
+  const int64_t ahead = first > ahead_from ? first : ahead_from;
   Vec<A> sum[kSets][kRegisters] = {};
   for (int64_t e = 0; e < edges.count; ++e) {
     const T* source = x + edges.column[e] * stride + first;
-    edges.prefetch_ahead(e, x + first, stride, kRegisters * L);
+    edges.prefetch_ahead(e, x + ahead, stride, first + kRegisters * L - ahead);
 #pragma GCC unroll 8
     for (int r = 0; r < kRegisters; ++r) {
       const Vec<A> value = load_some(source + r * L, width);
@@ -280,6 +288,89 @@ inline void weighted_sums(
   for (int s = 0; s < kSets; ++s) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRegisters; ++r) finish(s, r, sum[s][r]);
+  }
+}
+
+// The sums of the lanes of four registers, in the order of the registers; repeated over the lanes.
+template <typename A, int... kLane>
+inline Vec<A> sum_four(const Vec<A>* v, std::integer_sequence<int, kLane...>) {
+  constexpr int L = kLanes<A>;
+  static_assert(L >= 4);
+  if constexpr (sizeof(A) == 4) {  // within blocks of 128 bits, which shuffles do not leave
+    const auto pair = [](Vec<A> a, Vec<A> b) {
+      return __builtin_shufflevector(a, b, (kLane / 4 * 4 + kLane % 2 * 2 + (kLane % 4 / 2) * L)...) +
+             __builtin_shufflevector(a, b, (kLane / 4 * 4 + kLane % 2 * 2 + 1 + (kLane % 4 / 2) * L)...);
+    };
+    return fold_sum<A>(pair(pair(v[0], v[1]), pair(v[2], v[3])), 4);
+  } else {
+    const auto pair = [](Vec<A> a, Vec<A> b) {
+      return __builtin_shufflevector(a, b, (kLane / 2 * 2 + kLane % 2 * L)...) +
+             __builtin_shufflevector(a, b, (kLane / 2 * 2 + 1 + kLane % 2 * L)...);
+    };
+    const Vec<A> low = pair(v[0], v[1]), high = pair(v[2], v[3]);  // pairs of sums, to add up over the blocks
+    return fold_sum<A>(
+        __builtin_shufflevector(low, high, (kLane % 4 < 2 ? kLane : kLane + L)...) +
+            __builtin_shufflevector(low, high, (kLane % 4 < 2 ? kLane + 2 : kLane - 2 + L)...),
+        4);
+  }
+}
+
+// out[e, h] = sum over d of term(own[h, d], rows[column(e), h, d], feature, n), four at a time: kHeads heads (1, 2 or 4) of
+// 4 / kHeads edges.
+template <int kHeads, typename T, typename F>
+inline void dots_by_four(
+    const Edges& edges, const Heads& heads, const T* own, const T* rows, int64_t ahead_to, const F& term,
+    Accumulate<T>* out) {
+  using A = Accumulate<T>;
+  constexpr int L = kLanes<A>, kEdges = 4 / kHeads;
+  const int64_t stride = heads.stride(), depth = heads.depth;
+  for (int64_t e = 0; e < edges.count; e += kEdges) {
+    const T* other[kEdges];
+#pragma GCC unroll 4
+    for (int i = 0; i < kEdges; ++i) {
+      const int64_t edge = e + i < edges.count ? e + i : edges.count - 1;
+      edges.prefetch_ahead(edge, rows, stride, ahead_to);
+      other[i] = rows + edges.column[edge] * stride;
+    }
+    for (int64_t head = 0; head < heads.heads; head += kHeads, out += 4) {
+      Vec<A> sum[4] = {};
+      for (int64_t d = 0; d < depth; d += L) {
+        const int width = int(depth - d < L ? depth - d : L);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+          const int64_t f = (head + i % kHeads) * depth + d;
+          sum[i] += term(load_some(own + f, width), load_some(other[i / kHeads] + f, width), f, width);
+        }
+      }
+      store_partial<A>(sum_four<A>(sum, std::make_integer_sequence<int, L>{}), out, 4);
+    }
+  }
+}
+
+// As above, out: [edges, period], padding is 0. Writes up to three values beyond. Prefetches the features below
+// `ahead_to`.
+template <typename T, typename F>
+inline void edge_dots(
+    const Edges& edges, const Heads& heads, const T* own, const T* rows, int64_t ahead_to, const F& term,
+    Accumulate<T>* out) {
+  using A = Accumulate<T>;
+  if constexpr (kLanes<A> >= 4) {
+    if (heads.depth >= kLanes<A>) {
+      if (heads.heads == 1) return dots_by_four<1>(edges, heads, own, rows, ahead_to, term, out);
+      if (heads.heads == 2) return dots_by_four<2>(edges, heads, own, rows, ahead_to, term, out);
+      if (heads.heads % 4 == 0 && heads.heads == heads.period()) {
+        return dots_by_four<4>(edges, heads, own, rows, ahead_to, term, out);
+      }
+    }
+  }
+  const int64_t stride = heads.stride(), period = heads.period();
+  for (int64_t e = 0; e < edges.count; ++e, out += period) {
+    edges.prefetch_ahead(e, rows, stride, ahead_to);
+    const T* other = rows + edges.column[e] * stride;
+    head_dots<A>(
+        heads.heads, heads.depth,
+        [&](int64_t f, int n) { return term(load_some(own + f, n), load_some(other + f, n), f, n); }, out);
+    for (int64_t h = heads.heads; h < period; ++h) out[h] = 0;
   }
 }
 

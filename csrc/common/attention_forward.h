@@ -13,6 +13,7 @@ struct AttentionArgs {
   Heads heads;
   Dropout dropout;
   const void* values;
+  int64_t values_ahead;  // the first feature of values that is not yet prefetched where weights are done
   void *out, *lse, *positive_out, *positive_total;
 };
 
@@ -50,14 +51,14 @@ inline void sum_values(
     if (a.positive_out) {
       return for_features<4, A>(layout, [&](auto registers, int64_t first, int width) {
         weighted_sums<2, registers.value, kHeads>(
-            row.edges, a.heads, values, {row.weight, row.positive}, first, width,
+            row.edges, a.heads, values, {row.weight, row.positive}, first, width, a.values_ahead,
             [&](int set, int r, Vec<A> sum) { finish(set, first + r * kLanes<A>, sum, width); });
       });
     }
   }
   for_features<8, A>(layout, [&](auto registers, int64_t first, int width) {
     weighted_sums<1, registers.value, kHeads>(
-        row.edges, a.heads, values, {row.weight}, first, width,
+        row.edges, a.heads, values, {row.weight}, first, width, a.values_ahead,
         [&](int, int r, Vec<A> sum) { finish(0, first + r * kLanes<A>, sum, width); });
   });
 }

@@ -10,6 +10,7 @@ namespace graphkern {
 // att: [all, depth] or null
 struct PairArgs : AttentionArgs {
   const void *own, *other, *att;
+  int64_t other_ahead;  // features of other to prefetch for the scores
   double scale, negative_slope;
 };
 
@@ -63,28 +64,13 @@ struct AdditiveScore {
   }
 };
 
-// out[e, h] = sum over d of term(own[h, d], rows[column(e), h, d]); padding is 0
-template <typename T, typename F>
-inline void edge_dots(
-    const Edges& edges, const Heads& heads, const T* own, const T* rows, const F& term, Accumulate<T>* out) {
-  const int64_t stride = heads.stride(), period = heads.period();
-  for (int64_t e = 0; e < edges.count; ++e, out += period) {
-    edges.prefetch_ahead(e, rows, stride, heads.features());
-    const T* other = rows + edges.column[e] * stride;
-    head_dots<Accumulate<T>>(
-        heads.heads, heads.depth,
-        [&](int64_t f, int n) { return term(load_some(own + f, n), load_some(other + f, n), f, n); }, out);
-    for (int64_t h = heads.heads; h < period; ++h) out[h] = 0;
-  }
-}
-
 template <typename Score, typename T>
 inline void weigh_pairs(const PairArgs& a, RowWeights<T>& row, int64_t number) {
   using A = Accumulate<T>;
   const int64_t period = a.heads.period(), size = row.edges.count * period;
   const T* own = static_cast<const T*>(a.own) + number * a.heads.stride();
   const auto term = Score::template term<T>(a);
-  edge_dots(row.edges, a.heads, own, static_cast<const T*>(a.other), term, row.weight);
+  edge_dots(row.edges, a.heads, own, static_cast<const T*>(a.other), a.other_ahead, term, row.weight);
   const A scale = A(a.scale);
   softmax<A>(
       size, period, [&](int64_t i, int64_t) { return load(row.weight + i) * scale; }, row.weight, row.maximum,
@@ -128,13 +114,13 @@ struct PairGradients {
     const int64_t period = a.heads.period(), size = edges.count * period, all = a.heads.all;
     const int64_t start = row * a.heads.stride();
     const T *own = static_cast<const T*>(a.own) + start, *own_values = static_cast<const T*>(a.own_values) + start;
-    edge_dots(edges, a.heads, own, static_cast<const T*>(a.other), Score::template term<T>(a), weight);
-    edge_dots(
-        edges, a.heads, own_values, static_cast<const T*>(a.other_values), DotScore::term<T>(a), grad_score);
+    // The walk of pair_sums prefetches the rest, to keep the memory busy throughout.
+    const int64_t ahead = a.other == a.other_values ? a.heads.features() / 2 : a.heads.features();
+    edge_dots(edges, a.heads, own, static_cast<const T*>(a.other), ahead, Score::template term<T>(a), weight);
+    edge_dots(edges, a.heads, own_values, static_cast<const T*>(a.other_values), 0, DotScore::term<T>(a), grad_score);
     const A* stats = static_cast<const A*>(a.stats);
     if (a.transposed) {
-      gather_heads(edges, a.heads, stats, 2 * all, lse);
-      gather_heads(edges, a.heads, stats + all, 2 * all, delta);
+      gather_heads<2>(edges, a.heads, stats, {lse, delta});
     } else {
       spread_heads(stats + row * 2 * all, a.heads.heads, period, lse);
       spread_heads(stats + row * 2 * all + all, a.heads.heads, period, delta);
@@ -164,6 +150,7 @@ inline void pair_sums(
   const int64_t stride = a.heads.stride(), period = a.heads.period();
   const T *rows = static_cast<const T*>(a.other) + first, *values = static_cast<const T*>(a.other_values) + first;
   const Vec<A> one = Vec<A>{} + 1, slope = Vec<A>{} + A(a.negative_slope);
+  const int64_t half = a.other == a.other_values ? a.heads.features() / 2 : 0, skip = half > first ? half - first : 0;
   int64_t head[kRegisters];
   Vec<A> mine[kRegisters], sum[kRegisters] = {}, value_sum[kRegisters] = {};
 #pragma GCC unroll 8
@@ -173,6 +160,7 @@ inline void pair_sums(
   }
   for (int64_t e = 0; e < row.edges.count; ++e) {
     const int64_t at = row.edges.column[e] * stride;
+    row.edges.prefetch_ahead(e, values + skip, stride, kRegisters * L - skip);
 #pragma GCC unroll 8
     for (int r = 0; r < kRegisters; ++r) {
       const Vec<A> grad = head_weights<kHeads>(row.grad_score + e * period + head[r]);

@@ -31,6 +31,9 @@ std::tuple<Tensor, Tensor> run_pair_attention(
     args.own = from_head(own, heads.first * depth);
     args.other = from_head(other, heads.first * depth);
     args.att = att ? from_head(*att, heads.first * depth) : nullptr;
+    const bool same = pointer(other) == pointer(values);
+    args.other_ahead = same ? heads.features() / 2 : heads.features();
+    args.values_ahead = same ? heads.features() / 2 : 0;
     args.scale = options.scale;
     args.negative_slope = options.negative_slope;
     run_attention(indptr, args, rows, piece, merge);
@@ -101,11 +104,11 @@ struct PairSide {
   Tensor* grad_values;
 };
 
-// Gradients of the rows of `graph` (the transposed one for those of the columns). grad_att: [H, D] in the accumulation
+// Gradients of the rows of `graph`, or with `transposed` those of the columns, which are its rows. grad_att: [H, D] in the accumulation
 // type, added to where att is given. Blocks of rows do not depend on the number of threads, for the sake of grad_att.
 template <typename R, typename P, typename M>
 void run_pair_backward(
-    const Tensor& indptr, const Graph& graph, const PairSide& own, const PairSide& other, const Tensor* att,
+    const Tensor& indptr, const Graph& graph, bool transposed, const PairSide& own, const PairSide& other, const Tensor* att,
     const Tensor& stats, Tensor* grad_att, const PairOptions& options, const R& rows, const P& piece, const M& merge) {
   const int64_t depth = own.features.size(2), bytes = accumulate_bytes(own.features);
   for_head_groups(own.features, [&](const Heads& heads) {
@@ -114,7 +117,7 @@ void run_pair_backward(
     args.graph = graph;
     args.heads = heads;
     args.dropout = make_dropout(options.dropout_p, options.seed);
-    args.transposed = graph.edge != nullptr;
+    args.transposed = transposed;
     args.own = from_head(own.features, heads.first * depth);
     args.own_values = from_head(own.values, heads.first * depth);
     args.other = from_head(other.features, heads.first * depth);

@@ -81,21 +81,15 @@ struct Row {
     for (int i = 0; i < kEdges; ++i) from_accumulate(dot[i], out(e + i));
   }
 
+  // kDepth: features a head, where those are less than a register and known; else 0.
+  template <int kDepth>
   void many_heads() const {
-    constexpr int kBlock = 16;  // heads
-    const int64_t depth = a.features / a.heads;
+    const int64_t depth = kDepth ? kDepth : a.features / a.heads;
     for (int64_t e = begin; e < end; ++e) {
       prefetch_ahead(e);
-      for (int64_t head = 0; head < a.heads; head += kBlock) {
-        A dots[kBlock];
-        const int64_t heads = a.heads - head < kBlock ? a.heads - head : kBlock;
-        const T *own = q + head * depth, *other = column(e) + head * depth;
-        const auto product = [&](int64_t f, int width) {
-          return load_some(own + f, width) * load_some(other + f, width);
-        };
-        head_dots<A>(heads, depth, product, dots);
-        for (int64_t h = 0; h < heads; ++h) from_accumulate(dots[h], out(e) + head + h);
-      }
+      const T* other = column(e);
+      const auto product = [&](int64_t f, int width) { return load_some(q + f, width) * load_some(other + f, width); };
+      head_dots<kDepth, A>(a.heads, depth, product, out(e));
     }
   }
 };
@@ -105,8 +99,14 @@ void dot_edges(const SddmmArgs& a, int64_t row, int64_t begin, int64_t end, int6
   const Row<T, I> edges(a, row, begin, end, last);
   if (a.heads == 1) {
     edges.one_head();
+  } else if (a.features % kLanes<Accumulate<T>> != 0 || a.features / a.heads > 4) {
+    edges.template many_heads<0>();
+  } else if (a.features == 4 * a.heads) {
+    edges.template many_heads<4>();
+  } else if (a.features == 2 * a.heads) {
+    edges.template many_heads<2>();
   } else {
-    edges.many_heads();
+    edges.template many_heads<0>();
   }
 }
 

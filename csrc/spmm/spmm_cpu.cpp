@@ -30,13 +30,14 @@ inline void sum_edges(const SpmmArgs& a, I begin, I end, I last, int64_t first, 
   const I* indices = static_cast<const I*>(a.indices);
   const I* edge = static_cast<const I*>(a.edge);
   const int64_t depth = a.features / a.heads;
+  const I ahead = I(prefetch_distance(a.features * sizeof(T)));
   int64_t head[kRegisters];
   for (int r = 0; r < kRegisters; ++r) head[r] = (first + r * L) / depth;
   Vec<A> sum[kRegisters] = {};
   for (I e = begin; e < end; ++e) {
     const T* source = x + int64_t(indices[e]) * a.features;
-    if (e + kPrefetchDistance < last) {
-      prefetch(x + int64_t(indices[e + kPrefetchDistance]) * a.features, kRegisters * L * sizeof(T));
+    if (e + ahead < last) {
+      prefetch(x + int64_t(indices[e + ahead]) * a.features, kRegisters * L * sizeof(T));
     }
     [[maybe_unused]] const T* w = kHeads ? weight + int64_t(edge ? edge[e] : e) * a.heads : nullptr;
 #pragma GCC unroll 8

@@ -1,27 +1,13 @@
 #include <type_traits>
 
-#include "../common/rows.h"
+#include "spmm_extremum_cpu.h"
 
 namespace graphkern {
 
-// Stored edges are numbered by position. weight: [E, heads] or null; arg: [N, features], the winning edge or -1.
-struct ExtremumArgs {
-  Value value;
-  bool is_64bit, largest;
-  const void *indptr, *indices, *edge;  // the graph; for grad_x its transpose, with edge the position in the graph
-  const void *x, *weight, *grad;        // x: [M, features], grad: [N, features]
-  void *out, *arg;
-  int64_t features, heads;
-};
 GK_DECLARE_KERNEL(void, extremum_rows, const ExtremumArgs&, int64_t row_begin, int64_t row_end)
 // The edges [begin, end) of a row. partial: [features] values, then [features] winners as int64
 GK_DECLARE_KERNEL(void, extremum_piece, const ExtremumArgs&, int64_t begin, int64_t end, void* partial)
 GK_DECLARE_KERNEL(void, extremum_merge, const ExtremumArgs&, int64_t row, const void* partials, int64_t count)
-GK_DECLARE_KERNEL(void, extremum_grad_x_rows, const ExtremumArgs&, int64_t row_begin, int64_t row_end)
-// partial: [features] sums
-GK_DECLARE_KERNEL(void, extremum_grad_x_piece, const ExtremumArgs&, int64_t begin, int64_t end, void* partial)
-GK_DECLARE_KERNEL(void, extremum_grad_x_merge, const ExtremumArgs&, int64_t row, const void* partials, int64_t count)
-GK_DECLARE_KERNEL(void, extremum_grad_weight_rows, const ExtremumArgs&, int64_t row_begin, int64_t row_end)
 
 namespace GK_ISA {
 namespace {
@@ -38,9 +24,9 @@ inline auto beats(V value, V best) {
 }
 
 // Edges [begin, end), not empty: kRegisters registers of features from `first` on, or `width` features where those are
-// fewer. Calls found(best, winner counted from begin, feature) for each register. kNan: some value may be NaN; without
-// it, returns false as soon as the values turn out to have one.
-template <int kRegisters, bool kLargest, bool kNan, typename T, typename I, typename S>
+// fewer. Calls found(best, winner counted from begin, feature) for each register; kArg: the winner is asked for. kNan:
+// some value may be NaN; without it, returns false where one turns out to be.
+template <int kRegisters, bool kLargest, bool kArg, bool kNan, typename T, typename I, typename S>
 inline bool best_edges(
     const ExtremumArgs& a, int64_t begin, int64_t end, int64_t last, int64_t first, int width, const S& found) {
   using A = Accumulate<T>;
@@ -75,7 +61,7 @@ inline bool best_edges(
         is_nan |= v != v;
       }
       best[r] = wins ? v : best[r];
-      winner[r] = wins ? here : winner[r];
+      if constexpr (kArg) winner[r] = wins ? here : winner[r];
     }
   }
   if constexpr (!kNan) {
@@ -88,7 +74,7 @@ inline bool best_edges(
 }
 
 // All features of the edges [begin, end), not empty: found(best, winner, first feature, width) register by register.
-template <bool kLargest, typename T, typename I, typename S>
+template <bool kLargest, bool kArg, typename T, typename I, typename S>
 inline void best_of_edges(const ExtremumArgs& a, int64_t begin, int64_t end, int64_t last, const S& found) {
   constexpr int L = kLanes<Accumulate<T>>;
   const int64_t depth = a.features / a.heads;
@@ -97,14 +83,14 @@ inline void best_of_edges(const ExtremumArgs& a, int64_t begin, int64_t end, int
     for_registers<4>(from, from + region, L, [&](auto registers, int64_t first, int width) {
       const auto store = [&](auto best, auto winner, int64_t feature) { found(best, winner, feature, width); };
       constexpr int R = registers.value;
-      if (!best_edges<R, kLargest, false, T, I>(a, begin, end, last, first, width, store)) {
-        best_edges<R, kLargest, true, T, I>(a, begin, end, last, first, width, store);
+      if (!best_edges<R, kLargest, kArg, false, T, I>(a, begin, end, last, first, width, store)) {
+        best_edges<R, kLargest, kArg, true, T, I>(a, begin, end, last, first, width, store);
       }
     });
   }
 }
 
-template <bool kLargest, typename T, typename I>
+template <bool kLargest, bool kArg, typename T, typename I>
 void rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
   using A = Accumulate<T>;
   const I* indptr = static_cast<const I*>(a.indptr);
@@ -115,13 +101,13 @@ void rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
     I* arg = static_cast<I*>(a.arg) + row * a.features;
     if (begin == end) {
       for (int64_t f = 0; f < a.features; ++f) from_accumulate(A(0), out + f);
-      for (int64_t f = 0; f < a.features; ++f) arg[f] = -1;
+      for (int64_t f = 0; kArg && f < a.features; ++f) arg[f] = -1;
     } else if (end - begin <= kLongRow) {
       const auto store = [&](Vec<A> best, Vec<Offset<A>> winner, int64_t feature, int width) {
         store_some<A>(best, out + feature, width);
-        for (int i = 0; i < width; ++i) arg[feature + i] = I(begin + winner[i]);
+        for (int i = 0; kArg && i < width; ++i) arg[feature + i] = I(begin + winner[i]);
       };
-      best_of_edges<kLargest, T, I>(a, begin, end, last, store);
+      best_of_edges<kLargest, kArg, T, I>(a, begin, end, last, store);
     }
   }
 }
@@ -131,7 +117,7 @@ void piece(const ExtremumArgs& a, int64_t begin, int64_t end, void* partial) {
   using A = Accumulate<T>;
   A* value = static_cast<A*>(partial);
   char* arg = reinterpret_cast<char*>(value + a.features);  // int64, not aligned
-  best_of_edges<kLargest, T, I>(
+  best_of_edges<kLargest, true, T, I>(
       a, begin, end, end, [&](Vec<A> best, Vec<Offset<A>> winner, int64_t feature, int width) {
         store_some<A>(best, value + feature, width);
         for (int i = 0; i < width; ++i) {
@@ -156,66 +142,7 @@ void merge(const ExtremumArgs& a, int64_t row, const char* partials, int64_t cou
       std::memcpy(&edge, partials + p * stride + a.features * sizeof(A) + f * 8, 8);
     }
     from_accumulate(best, static_cast<T*>(a.out) + row * a.features + f);
-    static_cast<I*>(a.arg)[row * a.features + f] = I(edge);
-  }
-}
-
-constexpr int kBlock = 64;  // features kept in local arrays at a time
-
-// A row of the transpose, a column of the graph: sums of weight * grad over its edges [begin, end), where they won.
-template <typename T, typename I, typename S>
-inline void grad_x_edges(const ExtremumArgs& a, int64_t begin, int64_t end, int64_t last, const S& store_sum) {
-  using A = Accumulate<T>;
-  const I* indices = static_cast<const I*>(a.indices);
-  const I* edge = static_cast<const I*>(a.edge);
-  const T* weight = static_cast<const T*>(a.weight);
-  const int64_t depth = a.features / a.heads;
-  for (int64_t head = 0; head < a.heads; ++head) {
-    for (int64_t feature = head * depth; feature < (head + 1) * depth; feature += kBlock) {
-      const int64_t left = (head + 1) * depth - feature;
-      const int width = int(left < kBlock ? left : kBlock);
-      A sum[kBlock] = {};
-      for (int64_t e = begin; e < end; ++e) {
-        const int64_t source = int64_t(indices[e]) * a.features + feature;
-        if (e + kPrefetchDistance < last) {
-          const int64_t ahead = int64_t(indices[e + kPrefetchDistance]) * a.features + feature;
-          prefetch(static_cast<const T*>(a.grad) + ahead, width * sizeof(T));
-          prefetch(static_cast<const I*>(a.arg) + ahead, width * sizeof(I));
-        }
-        const T* grad = static_cast<const T*>(a.grad) + source;
-        const I* arg = static_cast<const I*>(a.arg) + source;
-        const A w = weight ? to_accumulate(weight[int64_t(edge[e]) * a.heads + head]) : A(1);
-        const I here = edge[e];
-        for (int f = 0; f < width; ++f) sum[f] += arg[f] == here ? to_accumulate(grad[f]) * w : A(0);
-      }
-      store_sum(sum, feature, width);
-    }
-  }
-}
-
-template <typename T, typename I>
-void grad_weight_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
-  using A = Accumulate<T>;
-  const I* indptr = static_cast<const I*>(a.indptr);
-  const I* indices = static_cast<const I*>(a.indices);
-  const int64_t depth = a.features / a.heads, last = indptr[row_end];
-  for (int64_t row = row_begin; row < row_end; ++row) {
-    const T* grad = static_cast<const T*>(a.grad) + row * a.features;
-    const I* arg = static_cast<const I*>(a.arg) + row * a.features;
-    for (int64_t e = indptr[row]; e < indptr[row + 1]; ++e) {
-      const T* x = static_cast<const T*>(a.x);
-      if (e + kPrefetchDistance < last) {
-        prefetch(x + int64_t(indices[e + kPrefetchDistance]) * a.features, a.features * sizeof(T));
-      }
-      x += int64_t(indices[e]) * a.features;
-      for (int64_t head = 0; head < a.heads; ++head) {
-        A sum = 0;
-        for (int64_t f = head * depth; f < (head + 1) * depth; ++f) {
-          sum += arg[f] == I(e) ? to_accumulate(grad[f]) * to_accumulate(x[f]) : A(0);
-        }
-        from_accumulate(sum, static_cast<T*>(a.out) + e * a.heads + head);
-      }
-    }
+    if (a.arg) static_cast<I*>(a.arg)[row * a.features + f] = I(edge);
   }
 }
 
@@ -235,7 +162,13 @@ void dispatch(const ExtremumArgs& a, const F& f) {
 
 void extremum_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
   dispatch(a, [&](auto t, auto i, auto largest) {
-    rows<largest.value, typename decltype(t)::type, typename decltype(i)::type>(a, row_begin, row_end);
+    using T = typename decltype(t)::type;
+    using I = typename decltype(i)::type;
+    if (a.arg) {
+      rows<largest.value, true, T, I>(a, row_begin, row_end);
+    } else {
+      rows<largest.value, false, T, I>(a, row_begin, row_end);
+    }
   });
 }
 
@@ -249,45 +182,6 @@ void extremum_merge(const ExtremumArgs& a, int64_t row, const void* partials, in
   dispatch(a, [&](auto t, auto i, auto largest) {
     using T = typename decltype(t)::type;
     merge<largest.value, T, typename decltype(i)::type>(a, row, static_cast<const char*>(partials), count);
-  });
-}
-
-void extremum_grad_x_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
-  dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
-    using T = typename decltype(t)::type;
-    using I = typename decltype(i)::type;
-    const I* indptr = static_cast<const I*>(a.indptr);
-    for (int64_t row = row_begin; row < row_end; ++row) {
-      if (indptr[row + 1] - indptr[row] > kLongRow) continue;
-      T* out = static_cast<T*>(a.out) + row * a.features;
-      grad_x_edges<T, I>(
-          a, indptr[row], indptr[row + 1], indptr[row_end], [&](const Accumulate<T>* sum, int64_t feature, int width) {
-            for (int f = 0; f < width; ++f) from_accumulate(sum[f], out + feature + f);
-          });
-    }
-  });
-}
-
-void extremum_grad_x_piece(const ExtremumArgs& a, int64_t begin, int64_t end, void* partial) {
-  dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
-    using T = typename decltype(t)::type;
-    using A = Accumulate<T>;
-    grad_x_edges<T, typename decltype(i)::type>(a, begin, end, end, [&](const A* sum, int64_t feature, int width) {
-      for (int f = 0; f < width; ++f) static_cast<A*>(partial)[feature + f] = sum[f];
-    });
-  });
-}
-
-void extremum_grad_x_merge(const ExtremumArgs& a, int64_t row, const void* partials, int64_t count) {
-  dispatch_value(a.value, [&](auto t) {
-    using T = typename decltype(t)::type;
-    merge_sums<T>(partials, count, a.features, 1, static_cast<T*>(a.out) + row * a.features);
-  });
-}
-
-void extremum_grad_weight_rows(const ExtremumArgs& a, int64_t row_begin, int64_t row_end) {
-  dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
-    grad_weight_rows<typename decltype(t)::type, typename decltype(i)::type>(a, row_begin, row_end);
   });
 }
 
@@ -309,28 +203,29 @@ void check_degrees(const Tensor& indptr) {
   }
 }
 
-// indptr: [N + 1], indices: [E], x: [M, F], weight: [E, H]. Returns out and arg, [N, F]
+// indptr: [N + 1], indices: [E], x: [M, F], weight: [E, H]. Returns out and arg, [N, F] (arg [0, F] unless kept)
 std::tuple<Tensor, Tensor> spmm_extremum(
     const Tensor& indptr, const Tensor& indices, const std::optional<Tensor>&, const std::optional<Tensor>&,
-    const std::optional<Tensor>&, const Tensor& x, const std::optional<Tensor>& weight, const std::string& reduce) {
+    const std::optional<Tensor>&, const Tensor& x, const std::optional<Tensor>& weight, const std::string& reduce,
+    bool keep_arg) {
   const Tensor features = as_contiguous(x);
   const std::optional<Tensor> weights = as_contiguous(weight);
   Tensor out = allocate({indptr.size(0) - 1, x.size(1)}, x.scalar_type());
-  Tensor arg = allocate({indptr.size(0) - 1, x.size(1)}, indices.scalar_type());
+  Tensor arg = allocate({keep_arg ? indptr.size(0) - 1 : 0, x.size(1)}, indices.scalar_type());
   const ExtremumArgs args{
       .value = value_of(x),
       .is_64bit = is_64bit(indptr),
       .largest = reduce == "max",
       .indptr = pointer(indptr),
       .indices = pointer(indices),
-      .edge = nullptr,
       .x = pointer(features),
       .weight = pointer(weights),
       .grad = nullptr,
       .out = out.mutable_data_ptr(),
-      .arg = arg.mutable_data_ptr(),
+      .arg = keep_arg ? arg.mutable_data_ptr() : nullptr,
       .features = x.size(1),
-      .heads = weight ? weight->size(1) : 1};
+      .heads = weight ? weight->size(1) : 1,
+      .num_rows = indptr.size(0) - 1};
   check_degrees(indptr);
   const auto rows = GK_KERNEL(extremum_rows);
   const auto piece = GK_KERNEL(extremum_piece);
@@ -343,70 +238,8 @@ std::tuple<Tensor, Tensor> spmm_extremum(
   return {out, arg};
 }
 
-// grad, arg: [N, F], weight: [E, H]. Returns [M, F]
-Tensor spmm_extremum_grad_x(
-    const Tensor&, const Tensor&, const Tensor& t_indptr, const Tensor& t_indices, const Tensor& t_edge,
-    const Tensor& grad, const Tensor& arg, const std::optional<Tensor>& weight) {
-  const Tensor grads = as_contiguous(grad), winners = as_contiguous(arg);
-  const std::optional<Tensor> weights = as_contiguous(weight);
-  Tensor out = allocate({t_indptr.size(0) - 1, grad.size(1)}, grad.scalar_type());
-  const ExtremumArgs args{
-      .value = value_of(grad),
-      .is_64bit = is_64bit(t_indptr),
-      .largest = false,
-      .indptr = pointer(t_indptr),
-      .indices = pointer(t_indices),
-      .edge = pointer(t_edge),
-      .x = nullptr,
-      .weight = pointer(weights),
-      .grad = pointer(grads),
-      .out = out.mutable_data_ptr(),
-      .arg = const_cast<void*>(pointer(winners)),
-      .features = grad.size(1),
-      .heads = weight ? weight->size(1) : 1};
-  const auto rows = GK_KERNEL(extremum_grad_x_rows);
-  const auto piece = GK_KERNEL(extremum_grad_x_piece);
-  const auto merge = GK_KERNEL(extremum_grad_x_merge);
-  reduce_rows(
-      t_indptr, grad.size(1), grad.size(1) * accumulate_bytes(grad),
-      [&](int64_t begin, int64_t end) { rows(args, begin, end); },
-      [&](const Piece& p, void* partial) { piece(args, p.begin, p.end, partial); },
-      [&](int64_t row, const void* partials, int64_t count) { merge(args, row, partials, count); });
-  return out;
-}
-
-// grad, arg: [N, F], x: [M, F]. Returns [E, heads]
-Tensor spmm_extremum_grad_weight(
-    const Tensor& indptr, const Tensor& indices, const Tensor&, const Tensor&, const Tensor&, const Tensor& grad,
-    const Tensor& arg, const Tensor& x, int64_t heads) {
-  const Tensor grads = as_contiguous(grad), winners = as_contiguous(arg);
-  const Tensor features = as_contiguous(x);
-  Tensor out = allocate({indices.size(0), heads}, x.scalar_type());
-  const ExtremumArgs args{
-      .value = value_of(x),
-      .is_64bit = is_64bit(indptr),
-      .largest = false,
-      .indptr = pointer(indptr),
-      .indices = pointer(indices),
-      .edge = nullptr,
-      .x = pointer(features),
-      .weight = nullptr,
-      .grad = pointer(grads),
-      .out = out.mutable_data_ptr(),
-      .arg = const_cast<void*>(pointer(winners)),
-      .features = x.size(1),
-      .heads = heads};
-  const auto kernel = GK_KERNEL(extremum_grad_weight_rows);
-  parallel_rows(indptr, x.size(1), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
-  return out;
-}
-
 }  // namespace
 }  // namespace graphkern
 
-STABLE_TORCH_LIBRARY_IMPL(graphkern, CPU, m) {
-  m.impl("spmm_extremum", TORCH_BOX(&graphkern::spmm_extremum));
-  m.impl("spmm_extremum_grad_x", TORCH_BOX(&graphkern::spmm_extremum_grad_x));
-  m.impl("spmm_extremum_grad_weight", TORCH_BOX(&graphkern::spmm_extremum_grad_weight));
-}
+STABLE_TORCH_LIBRARY_IMPL(graphkern, CPU, m) { m.impl("spmm_extremum", TORCH_BOX(&graphkern::spmm_extremum)); }
 #endif

@@ -5,10 +5,10 @@ namespace {
 
 using namespace graphkern::cuda;
 
-// x: [M, F], weight: [E, H] or none. Returns out and arg, [N, F].
+// x: [M, F], weight: [E, H] or none. Returns out and arg, [N, F] (arg [0, F] unless it is to be kept).
 std::tuple<Tensor, Tensor> spmm_extremum_cuda(
     Tensor indptr, Tensor indices, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, Tensor x,
-    std::optional<Tensor> weight, std::string reduce) {
+    std::optional<Tensor> weight, std::string reduce, bool keep_arg) {
   Call call(x);
   const int64_t num_rows = indptr.size(0) - 1, features = x.size(1);
   Tensor out = call.allocate({num_rows, features}, x.scalar_type());
@@ -31,6 +31,7 @@ std::tuple<Tensor, Tensor> spmm_extremum_cuda(
     spmm_extremum(call.stream(), arguments, [&](int64_t bytes) { return call.workspace(bytes); });
   });
   Call::check_launch();
+  if (!keep_arg) arg = call.allocate({0, features}, indices.scalar_type());
   return {out, arg};
 }
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkern.csr import CSR
+from graphkern.nn.arguments import channels
 from graphkern.nn.norm import GCNNorm, gcn_norm
 from graphkern.ops import spmm
 
@@ -16,7 +17,8 @@ class GCNConv(nn.Module):
     Args:
         in_channels, out_channels: F_in, F_out.
         improved: A + 2 I instead, also for a graph without weights (where PyG's edge_index path adds I).
-        cached: keep the normalization for as long as the same adj and edge_weight objects come.
+        cached: keep the normalization for as long as the same adj and edge_weight objects come. Without edge_weight it
+            is kept with adj in any case.
         add_self_loops: give a loop to the nodes that have none; None is the value of normalize.
         normalize: without it, out = A x W^T + bias.
         bias: learn an additive bias.
@@ -35,8 +37,7 @@ class GCNConv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if in_channels < 1:
-            raise ValueError(f"in_channels must be at least 1 but is {in_channels}; lazy layers are not supported")
+        channels(in_channels)
         if add_self_loops and not normalize:
             raise ValueError("add_self_loops needs normalize")
         self.in_channels = in_channels
@@ -59,7 +60,9 @@ class GCNConv(nn.Module):
     def forward(self, x: Tensor, adj: CSR, edge_weight: Tensor | None = None) -> Tensor:
         """x [N, F_in], adj N x N (square), edge_weight [E] in CSR order -> [N, F_out]."""
         x = self.lin(x)
-        out = self._norm(adj, edge_weight, x.dtype).apply(adj, x) if self.normalize else spmm(adj, x, edge_weight)
+        if self.normalize:
+            return self._norm(adj, edge_weight, x.dtype).apply(x, self.bias)
+        out = spmm(adj, x, None if edge_weight is None else edge_weight.to(x.dtype))
         return out if self.bias is None else out + self.bias
 
     def _norm(self, adj: CSR, edge_weight: Tensor | None, dtype: torch.dtype) -> GCNNorm:

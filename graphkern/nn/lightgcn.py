@@ -54,7 +54,7 @@ class LightGCN(nn.Module):
         norm: GCNNorm | None = gcn_norm(adj, edge_weight, None, x.dtype) if self.normalize else None
         out = self.alpha[0] * x
         for weight in self.alpha[1:]:
-            x = spmm(adj, x, edge_weight) if norm is None else norm.apply(adj, x)
+            x = spmm(adj, x, edge_weight) if norm is None else norm.apply(x)
             out = out + weight * x
         return out
 

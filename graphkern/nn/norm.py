@@ -6,24 +6,28 @@ import torch
 from torch import Tensor
 
 from graphkern.csr import CSR
+from graphkern.nn.graphs import kept, with_self_loops
 from graphkern.ops import spmm
 
 
 class GCNNorm(NamedTuple):
-    """D^-1/2 (A + diag(loop)) D^-1/2 over N nodes, where A has `weight` on its edges and D its row sums.
+    """D^-1/2 (A + diag(loop)) D^-1/2 over N nodes, where A is adj with `weight` on its edges and D its row sums.
 
     scale [N, 1] is the diagonal of D^-1/2, 0 where a row sum is 0; loop [N, 1]; weight [E] in CSR order, None for ones.
     """
 
+    adj: CSR
     scale: Tensor
     loop: Tensor | None
     weight: Tensor | None
 
-    def apply(self, adj: CSR, x: Tensor) -> Tensor:
-        """The normalized graph times x [N, F]. Cost: one spmm; nothing of size E x F."""
+    def apply(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The normalized graph times x [N, F], + bias [F]. Cost: one spmm; nothing of size E x F."""
         x = self.scale * x
-        out = spmm(adj, x, self.weight)
-        return self.scale * (out if self.loop is None else out + self.loop * x)
+        out = spmm(self.adj, x, self.weight)
+        if self.loop is not None:
+            out = torch.addcmul(out, self.loop, x)
+        return self.scale * out if bias is None else torch.addcmul(bias, self.scale, out)
 
 
 def gcn_norm(adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: torch.dtype) -> GCNNorm:
@@ -31,39 +35,58 @@ def gcn_norm(adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtyp
 
     Args:
         adj: N x N.
-        edge_weight: [E] in CSR order, of dtype.
+        edge_weight: [E] in CSR order.
         self_loop: weight of the loop that each node without one gets; a node's own loop keeps its weight, and of
             several the last counts. None adds no loops.
+        dtype: of the factors; they are computed in float32 at least.
+    Returns: the factors. Without edge_weight they are computed once and kept with adj; with self_loop 1 they are those
+        of with_self_loops(adj).
     Raises: ValueError if adj is not square.
     Source: Kipf and Welling 2017, eq. 2 (arXiv:1609.02907).
     """
     if adj.num_rows != adj.num_cols:
         raise ValueError(f"adj must be square but is {adj.num_rows} x {adj.num_cols}")
-    weight, loop = edge_weight, None
-    if self_loop is not None:
-        weight, loop = _split_loops(adj, edge_weight, self_loop, dtype)
+    if edge_weight is None:
+        return kept(adj, f"gcn_norm {self_loop} {dtype}", lambda: _norm(adj, None, self_loop, dtype))
+    return _norm(adj, edge_weight, self_loop, dtype)
+
+
+def _norm(adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: torch.dtype) -> GCNNorm:
+    wide = torch.promote_types(dtype, torch.float32)
+    weight, loop = None if edge_weight is None else edge_weight.to(wide), None
+    if edge_weight is None and self_loop == 1:
+        adj = with_self_loops(adj)
+    elif self_loop is not None:
+        weight, loop = _split_loops(adj, weight, self_loop, wide)
     if weight is None:
-        degree = adj.degree().to(dtype).unsqueeze(1)
+        degree = adj.degree().to(wide).unsqueeze(1)
     else:
-        degree = spmm(adj, torch.ones(adj.num_cols, 1, dtype=dtype, device=adj.device), weight)
+        degree = spmm(adj, torch.ones(adj.num_cols, 1, dtype=wide, device=adj.device), weight)
     if loop is not None:
         degree = degree + loop
     is_empty = degree == 0
-    return GCNNorm(degree.masked_fill(is_empty, 1).rsqrt().masked_fill(is_empty, 0), loop, weight)
+    scale = degree.masked_fill(is_empty, 1).rsqrt().masked_fill(is_empty, 0)
+    loop, weight = (factor if factor is None else factor.to(dtype) for factor in (loop, weight))
+    return GCNNorm(adj, scale.to(dtype), loop, weight)
 
 
 def _split_loops(
     adj: CSR, edge_weight: Tensor | None, self_loop: float, dtype: torch.dtype
 ) -> tuple[Tensor | None, Tensor]:
     """The weights with those of loops set to 0, and the weight of each node's one loop [N, 1]."""
-    row = adj.row_index()
-    is_loop = row == adj.indices
+
+    def build() -> tuple[Tensor, Tensor]:
+        """The edges that are loops, and the last of each node."""
+        row = adj.row_index()
+        own = torch.nonzero(row == adj.indices).flatten()
+        is_last = torch.ones_like(own, dtype=torch.bool)
+        is_last[:-1] = row[own[:-1]] != row[own[1:]]
+        return own, own[is_last]
+
+    own, last = kept(adj, "loops", build)
     loop = torch.full((adj.num_rows, 1), self_loop, dtype=dtype, device=adj.device)
-    own = torch.nonzero(is_loop).flatten()
-    if len(own) == 0:
+    if own.shape[0] == 0:
         return edge_weight, loop
     weight = torch.ones(adj.num_edges, dtype=dtype, device=adj.device) if edge_weight is None else edge_weight
-    is_last = torch.ones_like(own, dtype=torch.bool)
-    is_last[:-1] = row[own[:-1]] != row[own[1:]]
-    last = own[is_last]
-    return weight.masked_fill(is_loop, 0), loop.index_put((row[last].long(),), weight[last].unsqueeze(1))
+    node = adj.indices[last].long()
+    return weight.index_fill(0, own, 0), loop.index_put((node,), weight[last].unsqueeze(1))

@@ -4,9 +4,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from graphkern.csr import CSR
+from graphkern.nn.arguments import channels, reduce_of
 from graphkern.ops import spmm
-
-_REDUCES = {"mean": "mean", "sum": "sum", "add": "sum", "max": "max", "min": "min"}
 
 
 class SAGEConv(nn.Module):
@@ -37,11 +36,8 @@ class SAGEConv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        source, destination = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
-        if min(source, destination) < 1:
-            raise ValueError(f"in_channels must be at least 1 but is {in_channels}; lazy layers are not supported")
-        if aggr not in _REDUCES:
-            raise NotImplementedError(f"aggr must be one of {', '.join(_REDUCES)} but is {aggr!r}")
+        source, destination = channels(in_channels)
+        self.reduce = reduce_of(aggr)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.aggr = aggr
@@ -49,6 +45,7 @@ class SAGEConv(nn.Module):
         self.lin = nn.Linear(source, source) if project else None
         self.lin_l = nn.Linear(source, out_channels, bias=bias)
         self.lin_r = nn.Linear(destination, out_channels, bias=False) if root_weight else None
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """nn.Linear's own initialization, which is also PyG's."""
@@ -61,7 +58,7 @@ class SAGEConv(nn.Module):
         source, destination = (x, x) if isinstance(x, Tensor) else x
         if self.lin is not None:
             source = self.lin(source).relu()
-        out = self.lin_l(spmm(adj, source, reduce=_REDUCES[self.aggr]))
+        out = self.lin_l(spmm(adj, source, reduce=self.reduce))
         if self.lin_r is not None and destination is not None:
             out = out + self.lin_r(destination)
         return normalize(out, dim=-1) if self.normalize else out

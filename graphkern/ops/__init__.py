@@ -1,10 +1,33 @@
 """The op catalogue: one folder an op, one import line here."""
 
+from graphkern.ops.attention_aggregate import attention_aggregate
 from graphkern.ops.counting_sort import COUNTING_SORT as COUNTING_SORT
+from graphkern.ops.edge_softmax import edge_softmax
+from graphkern.ops.gat_aggregate import gat_aggregate
+from graphkern.ops.gather_csr import gather_csr
+from graphkern.ops.gatv2_aggregate import gatv2_aggregate
 from graphkern.ops.info_nce import info_nce
 from graphkern.ops.sample_neighbors import SampledSubgraph, sample_neighbors
+from graphkern.ops.scatter_reduce import scatter_reduce
 from graphkern.ops.sddmm import sddmm
+from graphkern.ops.segment_matmul import segment_matmul
+from graphkern.ops.segment_reduce import segment_reduce
 from graphkern.ops.spmm import spmm
 from graphkern.ops.topk_scores import topk_scores
 
-__all__ = ["SampledSubgraph", "info_nce", "sample_neighbors", "sddmm", "spmm", "topk_scores"]
+__all__ = [
+    "SampledSubgraph",
+    "attention_aggregate",
+    "edge_softmax",
+    "gat_aggregate",
+    "gather_csr",
+    "gatv2_aggregate",
+    "info_nce",
+    "sample_neighbors",
+    "scatter_reduce",
+    "sddmm",
+    "segment_matmul",
+    "segment_reduce",
+    "spmm",
+    "topk_scores",
+]

@@ -125,7 +125,7 @@ def _calls(
     broken[torch.rand(broken.shape, generator=generator) < 0.02] = torch.inf
     both = (*graph[:2], *transpose)
     for reduce in ("max", "min"):
-        out, arg = extremum.spmm_extremum(*both, broken.double(), _double(weight), reduce)
+        out, arg = extremum.spmm_extremum(*both, broken.double(), _double(weight), reduce, True)
         numbers = (rows, edges, features, heads, int(reduce == "max"))
         yield call("spmm_extremum", f"{reduce} {about}", (*graph[:2], broken, weight), [out, arg], numbers)
     grad_x = extremum.spmm_extremum_grad_x(*both, grad.double(), arg, _double(weight))

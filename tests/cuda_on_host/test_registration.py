@@ -35,7 +35,7 @@ x, grad, weight, arg = torch.ones(3, 4), torch.ones(2, 4), torch.ones(3, 1), tor
 calls = {
     "spmm": (*graph, x, weight, "sum"),
     "sddmm": (*graph, grad, x, 1),
-    "spmm_extremum": (*pair, x, weight, "max"),
+    "spmm_extremum": (*pair, x, weight, "max", True),
     "spmm_extremum_grad_x": (*pair, grad, arg, weight),
     "spmm_extremum_grad_weight": (*pair, grad, arg, x, 1),
 }

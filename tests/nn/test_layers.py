@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from graphkern import CSR
-from graphkern.nn import GCNConv, LightGCN, SAGEConv
+from graphkern.nn import GATConv, GATv2Conv, GCNConv, GINConv, LightGCN, RGCNConv, SAGEConv, TransformerConv
 
 N, E, F_IN, F_OUT = 9, 40, 5, 4
 
@@ -79,6 +79,16 @@ def test_gcn_conv_gradients(adj):
     x = torch.randn(N, F_IN, dtype=torch.float64, requires_grad=True)
     weight = torch.rand(E, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, weight: layer(x, adj, weight), (x, weight))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gcn_conv_under_autocast(adj, weighted, normalize):
+    layer, x = GCNConv(F_IN, F_OUT, normalize=normalize), torch.randn(N, F_IN)
+    weight = torch.rand(E) if weighted else None
+    with torch.autocast("cpu", torch.bfloat16):
+        out = layer(x, adj, weight)
+    torch.testing.assert_close(out.float(), layer(x, adj, weight), rtol=0.02, atol=0.05)
 
 
 def test_gcn_conv_cache_is_for_one_graph(adj):
@@ -166,9 +176,45 @@ def test_light_gcn_gradients(adj):
             SAGEConv(5, 4, root_weight=False, project=True, bias=False),
             {"lin.weight": (5, 5), "lin.bias": (5,), "lin_l.weight": (4, 5)},
         ),
+        (
+            GATConv(5, 4, 2, edge_dim=3, residual=True),
+            {"lin.weight": (8, 5), "lin_edge.weight": (8, 3), "res.weight": (8, 5), "bias": (8,)}
+            | {f"att_{part}": (1, 2, 4) for part in ("src", "dst", "edge")},
+        ),
+        (
+            GATConv((5, 3), 4, 2, concat=False),
+            {
+                "lin_src.weight": (8, 5),
+                "lin_dst.weight": (8, 3),
+                "att_src": (1, 2, 4),
+                "att_dst": (1, 2, 4),
+                "bias": (4,),
+            },
+        ),
+        (
+            GATv2Conv(5, 4, 2, bias=False, share_weights=True),
+            {"lin_l.weight": (8, 5), "lin_r.weight": (8, 5), "att": (1, 2, 4)},
+        ),
+        (
+            TransformerConv((5, 3), 4, 2, beta=True, edge_dim=6, bias=False),
+            {
+                "lin_key.weight": (8, 5),
+                "lin_query.weight": (8, 3),
+                "lin_value.weight": (8, 5),
+                "lin_edge.weight": (8, 6),
+            }
+            | {"lin_skip.weight": (8, 3), "lin_beta.weight": (1, 24)},
+        ),
+        (RGCNConv((5, 3), 4, 6), {"weight": (6, 5, 4), "root": (3, 4), "bias": (4,)}),
+        (
+            RGCNConv(5, 4, 6, num_bases=2, root_weight=False, bias=False),
+            {"weight": (2, 5, 4), "comp": (6, 2)},
+        ),
+        (RGCNConv(6, 4, 3, num_blocks=2), {"weight": (3, 2, 3, 2), "root": (6, 4), "bias": (4,)}),
+        (GINConv(torch.nn.Linear(5, 4)), {"nn.weight": (4, 5), "nn.bias": (4,), "eps": (1,)}),
         (LightGCN(6, 2, 3), {"alpha": (4,), "embedding.weight": (6, 2)}),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_state_dict_has_the_names_and_shapes_of_pyg(layer, names):
     assert {name: tuple(value.shape) for name, value in layer.state_dict().items()} == names

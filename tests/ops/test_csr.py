@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
 
-from graphkern import CSR
+from graphkern import CSR, spmm
 
 EDGES = torch.tensor([[2, 0, 1, 3, 0, 2, 0], [1, 0, 0, 2, 2, 0, 0]])  # (0, 0) twice; row 3 empty
 
@@ -150,3 +153,22 @@ def test_reorder_refuses():
     empty = CSR.from_edge_index(torch.zeros(2, 0, dtype=torch.long), 3, 3)
     for method in ("rcm", "degree", "community"):
         assert empty.reorder(method)[0].num_edges == 0
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda adj: pickle.loads(pickle.dumps(adj))])
+def test_copies_are_the_same_graph(copied):
+    adj = CSR.from_edge_index(EDGES, 4, 4)
+    adj.t()
+    other = copied(adj)
+    for name in ("indptr", "indices", "edge_id", "num_cols"):
+        assert torch.equal(torch.as_tensor(getattr(other, name)), torch.as_tensor(getattr(adj, name)))
+    assert torch.equal(other.t().indices, adj.t().indices)
+
+
+def test_a_transpose_built_in_inference_mode_serves_training():
+    adj = CSR.from_edge_index(EDGES, 4, 4)
+    with torch.inference_mode():
+        adj.t()
+    x = torch.randn(4, 2, requires_grad=True)
+    spmm(adj, x).sum().backward()
+    assert x.grad is not None

@@ -30,7 +30,7 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
             equal edges takes the gradient.
     Returns: [N, F] or [N, H, D], dtype of x.
     Raises: TypeError for an integer or mixed dtype; ValueError for a wrong shape, device or reduce.
-    Cost: reads E F features, E indices and E H weights, writes N F values (max and min: twice). No other memory, but on
+    Cost: reads E F features, E indices and E H weights, writes N F values (max and min with a gradient: N F indices more). No other memory, but on
         CUDA E F / 1024 accumulators where a row has over 1024 edges. The gradient for x is the
         same product on adj.t(). Differentiable twice in x and weight.
     """
@@ -49,9 +49,10 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
     weight = _weight_by_head(adj, x, weight)
     indptr, indices, edge, *transpose = adj.tensors(needs_transpose)
     if reduce in ("sum", "mean"):
-        out = SPMM(indptr, indices, edge, *transpose, flat, weight, reduce)
+        call = SPMM if needs_transpose else SPMM.forward_only
+        out = call(indptr, indices, edge, *transpose, flat, weight, reduce)
     else:
-        out, _arg = SPMM_EXTREMUM(indptr, indices, *transpose, flat, weight, reduce)
+        out, _arg = SPMM_EXTREMUM(indptr, indices, *transpose, flat, weight, reduce, needs_transpose)
     return out if x.dim() == 2 else out.view(adj.num_rows, *x.shape[1:])
 
 

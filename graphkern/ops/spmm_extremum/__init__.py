@@ -13,13 +13,13 @@ _GRAPH = "Tensor indptr, Tensor indices, Tensor t_indptr, Tensor t_indices, Tens
 _TRITON = "graphkern.ops.spmm_extremum.triton:"
 
 
-def _fake(indptr: Tensor, indices: Tensor, t_indptr, t_indices, t_edge, x: Tensor, weight, reduce):
-    shape = (indptr.shape[0] - 1, x.shape[1])
-    return x.new_empty(shape), indices.new_empty(shape)
+def _fake(indptr: Tensor, indices: Tensor, t_indptr, t_indices, t_edge, x: Tensor, weight, reduce, keep_arg: bool):
+    num_rows, features = indptr.shape[0] - 1, x.shape[1]
+    return x.new_empty(num_rows, features), indices.new_empty(num_rows if keep_arg else 0, features)
 
 
 def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    *graph, x, weight, _reduce = inputs
+    *graph, x, weight, _reduce, _keep_arg = inputs
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(*graph, output[1], x, weight)
 
@@ -28,7 +28,7 @@ def _backward(ctx: Any, grad: Tensor, _grad_arg: Tensor) -> tuple:
     *graph, arg, x, weight = ctx.saved_tensors
     grad_x = GRAD_X(*graph, grad, arg, weight) if ctx.needs_input_grad[5] else None
     grad_weight = GRAD_WEIGHT(*graph, grad, arg, x, weight.shape[1]) if ctx.needs_input_grad[6] else None
-    return *_NO_GRAPH, grad_x, grad_weight, None
+    return *_NO_GRAPH, grad_x, grad_weight, None, None
 
 
 _NO_GRAPH = (None,) * 5
@@ -86,7 +86,7 @@ def _backward_grad_weight(ctx: Any, outer: Tensor) -> tuple:
 SPMM_EXTREMUM = Op(
     "spmm_extremum",
     "(Tensor indptr, Tensor indices, Tensor? t_indptr, Tensor? t_indices, Tensor? t_edge, Tensor x, Tensor? weight,"
-    " str reduce) -> (Tensor, Tensor)",
+    " str reduce, bool keep_arg) -> (Tensor, Tensor)",
     reference=reference.spmm_extremum,
     fake=_fake,
     backward=_backward,

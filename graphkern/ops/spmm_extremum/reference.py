@@ -27,8 +27,12 @@ def spmm_extremum(
     x: Tensor,
     weight: Tensor | None,
     reduce: str,
+    keep_arg: bool,
 ) -> tuple[Tensor, Tensor]:
-    """out [N, F], and arg [N, F]: the edge that gave it, the first of equals, -1 in a row without edges."""
+    """out [N, F], and arg [N, F]: the edge that gave it, the first of equals, -1 in a row without edges.
+
+    Without keep_arg, which gradients need, arg is [0, F].
+    """
     num_rows, num_edges = indptr.shape[0] - 1, indices.shape[0]
     message = _message(x, indices, weight)
     row = row_index(indptr, num_edges).long()[:, None].expand_as(message)
@@ -38,7 +42,8 @@ def spmm_extremum(
     position = torch.arange(num_edges, device=x.device)[:, None].expand_as(message)
     arg = torch.full(out.shape, num_edges, device=x.device)
     arg = arg.scatter_reduce(0, row, torch.where(hit, position, num_edges), "amin")
-    return out.to(x.dtype), torch.where(arg == num_edges, -1, arg).to(indices.dtype)
+    arg = torch.where(arg == num_edges, -1, arg).to(indices.dtype)
+    return out.to(x.dtype), arg if keep_arg else arg.new_empty(0, x.shape[1])
 
 
 def spmm_extremum_grad_x(

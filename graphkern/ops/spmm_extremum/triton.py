@@ -173,6 +173,7 @@ def spmm_extremum(
     x: Tensor,
     weight: Tensor | None,
     reduce: str,
+    keep_arg: bool,
 ) -> tuple[Tensor, Tensor]:
     num_rows, features = indptr.shape[0] - 1, x.shape[1]
     out, arg = _triton.empty(x, num_rows, features), indices.new_empty(num_rows, features)
@@ -202,7 +203,7 @@ def spmm_extremum(
                 **blocks.flags(),
                 num_warps=blocks.num_warps,
             )
-    return out.to(x.dtype), arg
+    return out.to(x.dtype), arg if keep_arg else arg.new_empty(0, features)
 
 
 def spmm_extremum_grad_x(

@@ -1,0 +1,175 @@
+"""The report: one table of all rows, then the geometric means beside what they should be."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .ceilings import copy_gbps, last_level_cache
+
+# Label of a mean -> (goal, True where at least it, False where at most it). Labels without a goal are shown as well.
+GOALS: dict[str, tuple[float, bool]] = {
+    "spmm sum, forward": (2.5, True),
+    "spmm sum, forward+backward": (2.5, True),
+    "spmm sum beyond the cache, share of gather, random order": (0.85, True),
+    "spmm mean, forward": (2, True),
+    "spmm mean, forward+backward": (2, True),
+    "spmm max, min, forward": (4, True),
+    "spmm max, min, forward+backward": (4, True),
+    "spmm bfloat16, against ours in float32, forward": (1.6, True),
+    "spmm bfloat16, against ours in float32, forward+backward": (1.6, True),
+    "sddmm, forward": (3, True),
+    "sddmm, forward+backward": (3, True),
+    "edge_softmax, forward": (3, True),
+    "edge_softmax, forward+backward": (3, True),
+    "segment_reduce, forward": (2, True),
+    "segment_reduce, forward+backward": (2, True),
+    "scatter_reduce sum, dim 0, forward, against torch_scatter": (3, True),
+    "GATConv, GATv2Conv, TransformerConv training step against PyG": (8, True),
+    "GATConv, GATv2Conv, TransformerConv peak extra memory over PyG's": (0.1, False),
+    "call on 10 edges over torch.index_select": (3, False),
+    "star, 2 threads over 1, forward": (0.65, False),
+    "star, 2 threads over 1, forward+backward": (0.65, False),
+}
+COLUMNS = (
+    "op",
+    "case",
+    "direction",
+    "ours ms",
+    "best peer",
+    "ratio",
+    "GB/s",
+    "of gather",
+    "of copy",
+    "peak MiB",
+    "peer's",
+)
+ABSENT = ("not timed", "why", "rows")
+MEANS = ("geometric mean over cases", "value", "least", "most", "cases", "goal", "")
+
+
+def _number(value: float | None, digits: int, scale: float = 1) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value * scale:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.0%}"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["op"],
+        row["case"],
+        row["direction"],
+        _number(row["ms"], 3),
+        row["peer"] or "-",
+        _number(row["ratio"], 2),
+        _number(row.get("gbps"), 1),
+        _percent(row.get("of_gather")),
+        _percent(row.get("of_copy")),
+        _number(row["peak_mib"], 0),
+        _number(row["peer_peak_mib"], 0),
+    )
+
+
+def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry for each label that rows count for: those with a goal first, in the order of GOALS."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for label, value in row["targets"].items():
+            values.setdefault(label, []).append(value)
+    labels = [label for label in GOALS if label in values] + [label for label in values if label not in GOALS]
+    result = []
+    for label in labels:
+        got = values[label]
+        mean = math.exp(sum(map(math.log, got)) / len(got)) if min(got) > 0 else 0.0
+        entry = {"label": label, "mean": mean, "min": min(got), "max": max(got), "cases": len(got)}
+        if label in GOALS:
+            goal, at_least = GOALS[label]
+            entry |= {"goal": goal, "at_least": at_least, "met": mean >= goal if at_least else mean <= goal}
+        result.append(entry)
+    return result
+
+
+def _mean_cells(entry: dict[str, Any]) -> tuple[str, ...]:
+    goal = f"{'at least' if entry['at_least'] else 'at most'} {entry['goal']:g}" if "goal" in entry else "-"
+    met = {True: "met", False: "MISSED"}.get(entry.get("met"), "")
+    values = (f"{entry[key]:.2f}" for key in ("mean", "min", "max"))
+    return entry["label"], *values, str(entry["cases"]), goal, met
+
+
+def _absent(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """(peer, why, number of rows) of what was not timed."""
+    count: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for peer, reason in row["absent"].items():
+            count[f"{row['op']}: {peer}", reason] = count.get((f"{row['op']}: {peer}", reason), 0) + 1
+    return [(peer, reason, str(number)) for (peer, reason), number in sorted(count.items())]
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def about() -> dict[str, Any]:
+    """The machine and the software, the copy and the largest cache."""
+    return {
+        "cpu": _cpu(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "last level cache MiB": last_level_cache() >> 20,
+        "copy GB/s": round(copy_gbps(), 1),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _text(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(line[at]) for line in (header, *lines)) for at in range(len(header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (header, *lines)]
+
+
+def _markdown(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
+    rule = ["---"] * len(header)
+    return [f"| {' | '.join(line)} |" for line in (header, tuple(rule), *lines)]
+
+
+def absent_text(rows: list[dict[str, Any]]) -> list[str]:
+    return _text(ABSENT, _absent(rows))
+
+
+def _sections(rows: list[dict[str, Any]]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    return [
+        (COLUMNS, [_cells(row) for row in rows]),
+        (ABSENT, _absent(rows)),
+        (MEANS, [_mean_cells(entry) for entry in means(rows)]),
+    ]
+
+
+def text(rows: list[dict[str, Any]]) -> list[str]:
+    machine = ", ".join(f"{name} {value}" for name, value in about().items())
+    lines = [machine]
+    for header, body in _sections(rows):
+        lines += ["", *_text(header, body)]
+    return lines
+
+
+def write(rows: list[dict[str, Any]], folder: Path) -> None:
+    """cpu.md and cpu.json in folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = about()
+    lines = ["# Message passing on the CPU", "", ", ".join(f"{name} {value}" for name, value in machine.items())]
+    lines += ["", "Ratio: the best peer's time over ours, both in the same process by turns. Memory: what a call adds."]
+    for header, body in _sections(rows)[::-1]:
+        lines += ["", *_markdown(header, body)]
+    (folder / "cpu.md").write_text("\n".join(lines) + "\n")
+    document = {"about": machine, "means": means(rows), "rows": rows}
+    (folder / "cpu.json").write_text(json.dumps(document, indent=1) + "\n")
