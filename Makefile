@@ -8,7 +8,8 @@ export GRAPHKERN_CUDA_ARCHS ?= 90
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 NATIVE = $(wildcard csrc/*/*) CMakeLists.txt setup.py
-CXX_FILES = $(wildcard csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu csrc/*/*.cuh tests/cuda_on_host/*.cpp tests/cuda_on_host/*.h)
+CXX_FILES = $(wildcard csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu csrc/*/*.cuh tests/cuda_on_host/*.cpp tests/cuda_on_host/*.h \
+	benchmarks/*.cpp)
 
 .PHONY: build test lint format bench bench-smoke compile-gate gpu demo clean
 

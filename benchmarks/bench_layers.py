@@ -34,7 +34,9 @@ PAIRS = [
     *((name, GOWALLA) for name in ("GCNConv", "SAGEConv", *HEADED)),
     *((name, graph_name) for name in LAYERS for graph_name in (GOWALLA, RMAT) if FULL),
 ]
-LIMIT = 1e-4  # relative error, in norm
+# Relative error, in norm. PyG's float32 gradients of the attention vectors, sums over all edges, are 1e-3 off those in
+# float64; and where neighbors have the same largest value, its gradient goes to others than ours.
+LIMIT = 2e-3
 
 
 @contextlib.contextmanager

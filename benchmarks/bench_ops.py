@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import graphkern
+from graphkern._op import OPS
 
 from . import peers, segment_peers
 from .cases import SUITES, BenchCase, cases
@@ -50,11 +51,9 @@ def _call(make: Any, arguments: tuple[tuple, dict], backward: bool) -> Any:
 
 
 def _ours(case: BenchCase) -> Any:
-    function = getattr(graphkern, case.op, None)
-    if function is None and case.op in SUITES:
-        function = SUITES[case.op].function
-    if function is None:
-        pytest.skip(f"graphkern.{case.op} is not there")
+    if case.op not in SUITES:
+        pytest.skip(f"graphkern.ops.{case.op} declares no suite")
+    function = SUITES[case.op].function
     return lambda *args, **kwargs: lambda: function(*args, **kwargs)
 
 
@@ -92,8 +91,6 @@ def _peers(case: BenchCase, arguments: tuple[tuple, dict], backward: bool) -> di
 
 def _traffic(case: BenchCase, out: Tensor, args: tuple, kwargs: dict, backward: bool) -> int | None:
     """Bytes that must move; with a gradient only where that is the same kind of op on the transposed graph."""
-    if case.op not in SUITES:
-        return None
     forward = SUITES[case.op].traffic(out, *args, **kwargs)
     if not backward:
         return forward
@@ -155,4 +152,5 @@ def test_op(benchmark, record, case: BenchCase, direction: str):
         shares["gbps"] = traffic / result.seconds / 1e9
         shares |= _shares(case, args, shares["gbps"], backward)
     targets = _targets(case, direction, result, shares, args)
-    record(row_of(result, case.op, case.name, direction, targets=targets, **shares))
+    slow = [name for name in SUITES[case.op].ops if OPS[name].active("cpu") == "reference"]
+    record(row_of(result, case.op, case.name, direction, targets=targets, by_reference=slow, **shares))

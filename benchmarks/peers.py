@@ -73,6 +73,11 @@ def scatter_rows(message: Tensor, index: Tensor, size: int, reduce: str) -> Tens
     return out.scatter_reduce(0, _wide(index, message), message, how, include_self=False)
 
 
+def _spmm_gib(x: Tensor) -> int:
+    """With heads and gradients these are the only peers."""
+    return 1 if x.dim() == 2 else 7
+
+
 def _message(x: Tensor, weight: Tensor | None, column: Tensor) -> Tensor:
     if weight is None:
         return x[column]
@@ -142,13 +147,13 @@ def _scipy(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum
 def _index_add(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum") -> Call:
     if reduce != "sum":
         raise Absent("only sums")
-    row, column = _edges(adj, x, gib=1)
+    row, column = _edges(adj, x, gib=_spmm_gib(x))
     return lambda: x.new_zeros(adj.num_rows, *x.shape[1:]).index_add_(0, row, _message(x, weight, column))
 
 
 @peer("spmm", "scatter_reduce_")
 def _scatter_reduce(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum") -> Call:
-    row, column = _edges(adj, x, gib=1)
+    row, column = _edges(adj, x, gib=_spmm_gib(x))
     return lambda: scatter_rows(_message(x, weight, column), row, adj.num_rows, reduce)
 
 
@@ -169,13 +174,13 @@ def _compiled(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "
 @peer("spmm", "torch_scatter.segment_csr")
 def _gather_segment_csr(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum") -> Call:
     segment_csr, indptr = torch_scatter().segment_csr, adj.indptr.long()
-    column = _edges(adj, x, gib=1)[1]
+    column = _edges(adj, x, gib=_spmm_gib(x))[1]
     return lambda: segment_csr(_message(x, weight, column), indptr, reduce=reduce)
 
 
 @peer("spmm", "torch_scatter.scatter")
 def _gather_scatter(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum") -> Call:
-    scatter, (row, column) = torch_scatter().scatter, _edges(adj, x, gib=1)
+    scatter, (row, column) = torch_scatter().scatter, _edges(adj, x, gib=_spmm_gib(x))
     return lambda: scatter(_message(x, weight, column), row, 0, dim_size=adj.num_rows, reduce=reduce)
 
 

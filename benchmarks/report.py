@@ -62,8 +62,9 @@ def _percent(value: float | None) -> str:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    slow = row.get("by_reference")
     return (
-        row["op"],
+        row["op"] + (f" (by the reference: {', '.join(slow)})" if slow else ""),
         row["case"],
         row["direction"],
         _number(row["ms"], 3),
@@ -147,11 +148,12 @@ def absent_text(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _sections(rows: list[dict[str, Any]]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    return [
+    sections = [
         (COLUMNS, [_cells(row) for row in rows]),
         (ABSENT, _absent(rows)),
         (MEANS, [_mean_cells(entry) for entry in means(rows)]),
     ]
+    return [(header, body) for header, body in sections if body]
 
 
 def text(rows: list[dict[str, Any]]) -> list[str]:

@@ -46,7 +46,7 @@ class Contender:
 
 
 def _rounds(seconds: float) -> int:
-    return 7 if seconds < 0.1 else 5 if seconds < 0.3 else 3 if seconds < 1 else 2
+    return 7 if seconds < 0.05 else 5 if seconds < 0.2 else 3 if seconds < 1 else 2
 
 
 def _timed(call: Call, estimate: float) -> float:

@@ -15,11 +15,11 @@ GK_DECLARE_KERNEL(
 namespace GK_ISA {
 
 void dot_rows(const PairArgs& a, int64_t first, int64_t last) {
-  attention_rows<false>(a, first, last, pair_weigher<DotScore>(a));
+  attention_rows<false, true>(a, first, last, pair_weigher<DotScore>(a));
 }
 
 void dot_piece(const PairArgs& a, int64_t row, int64_t begin, int64_t end, void* partial) {
-  attention_piece<false>(a, row, begin, end, partial, pair_weigher<DotScore>(a));
+  attention_piece<false, true>(a, row, begin, end, partial, pair_weigher<DotScore>(a));
 }
 
 void dot_merge(const PairArgs& a, int64_t row, void* partials, int64_t count) {
@@ -72,7 +72,8 @@ std::tuple<Tensor, Tensor, Tensor> attention_aggregate_backward(
   const Tensor stats = pair_stats_of(g, out, lse, GK_KERNEL(dot_stats));
   const PairOptions options{scale, 0, dropout_p, seed};
   const PairSide rows{query, g, &grad_q, nullptr}, columns{key, value, &grad_k, &grad_v};
-  const auto run = [&](const Tensor& bounds, const Graph& graph, bool transposed, const PairSide& own, const PairSide& other) {
+  const auto run = [&](const Tensor& bounds, const Graph& graph, bool transposed, const PairSide& own,
+                       const PairSide& other) {
     run_pair_backward(
         bounds, graph, transposed, own, other, nullptr, stats, nullptr, options, GK_KERNEL(dot_backward_rows),
         GK_KERNEL(dot_backward_piece), GK_KERNEL(dot_backward_merge));

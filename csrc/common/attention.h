@@ -2,7 +2,6 @@
 // one buffer [edges, period], where `period` is the number of heads rounded up to a power of two.
 #pragma once
 
-#include "random.h"
 #include "rows.h"
 
 namespace graphkern {
@@ -28,8 +27,8 @@ struct Graph {
   const void *indptr, *indices, *edge;
 };
 
-// Heads [first, first + heads) out of `all`, `depth` features each. Tensors of features are [*, all, depth]; pointers to
-// them and to tensors of scores [*, all] lead to head `first`.
+// Heads [first, first + heads) out of `all`, `depth` features each. Tensors of features are [*, all, depth]; pointers
+// to them and to tensors of scores [*, all] lead to head `first`.
 struct Heads {
   int64_t first, heads, all, depth;
   int64_t features() const { return heads * depth; }
@@ -47,7 +46,7 @@ namespace GK_ISA {
 template <typename A>
 constexpr int64_t kHeadGroup = 64 / sizeof(A);
 template <typename A>
-constexpr int64_t kScores = kLongRow * kHeadGroup<A> + 4;
+constexpr int64_t kScores = (kLongRow + 1) * kHeadGroup<A>;  // edge_dots writes beyond the last edge
 
 inline int64_t index_at(const Graph& graph, const void* index, int64_t i) {
   return graph.is_64bit ? static_cast<const int64_t*>(index)[i] : int64_t(static_cast<const int32_t*>(index)[i]);
@@ -58,7 +57,7 @@ inline int64_t row_begin(const Graph& graph, int64_t row) { return index_at(grap
 // each in tensors of edges.
 struct Edges {
   int64_t count, ahead;
-  int64_t column[kLongRow + kPrefetchDistance], position[kLongRow];
+  int64_t column[kLongRow + kPrefetchDistance], position[kLongRow + 8];
 
   template <typename I>
   void read(const I* indices, const I* edge, int64_t begin, int64_t end, int64_t last) {
@@ -75,9 +74,14 @@ struct Edges {
     });
   }
 
-  template <typename T>
-  void prefetch_ahead(int64_t e, const T* rows, int64_t stride, int64_t size) const {
-    if (e + kPrefetchDistance < ahead) prefetch(rows + column[e + kPrefetchDistance] * stride, size * int64_t(sizeof(T)));
+  // The rows of the edge kPrefetchDistance after e, `size` elements of them; each edge's turn comes once, where its
+  // predecessor is, be that in the same row or in one before. kWithin, kBeyond: edges of this row, and of later ones.
+  template <bool kWithin, bool kBeyond, typename T>
+  __attribute__((always_inline)) void prefetch_after(int64_t e, const T* rows, int64_t stride, int64_t size) const {
+    const int64_t next = e + kPrefetchDistance;
+    if (next < (kBeyond ? ahead : count) && (kWithin || next >= count)) {
+      prefetch(rows + column[next] * stride, size * int64_t(sizeof(T)));
+    }
   }
 };
 
@@ -149,7 +153,7 @@ inline void gather_fixed_heads(
     const Edges& edges, const Heads& heads, const T* rows, Accumulate<T>* const (&to)[kTensors]) {
   const int64_t stride = kTensors * heads.all;
   for (int64_t e = 0; e < edges.count; ++e) {
-    edges.prefetch_ahead(e, rows, stride, kTensors * kHeads);
+    edges.prefetch_after<true, true>(e, rows, stride, kTensors * kHeads);
 #pragma GCC unroll 3
     for (int i = 0; i < kTensors; ++i) {
       const T* from = rows + edges.column[e] * stride + i * heads.all;
@@ -159,8 +163,7 @@ inline void gather_fixed_heads(
   }
 }
 template <int kTensors, typename T>
-inline void gather_heads(
-    const Edges& edges, const Heads& heads, const T* rows, Accumulate<T>* const (&to)[kTensors]) {
+inline void gather_heads(const Edges& edges, const Heads& heads, const T* rows, Accumulate<T>* const (&to)[kTensors]) {
   if (heads.heads == 1) return gather_fixed_heads<1>(edges, heads, rows, to);
   if (heads.heads == 4) return gather_fixed_heads<4>(edges, heads, rows, to);
   if (heads.heads == 8) return gather_fixed_heads<8>(edges, heads, rows, to);
@@ -216,17 +219,69 @@ inline void softmax(int64_t size, int64_t period, const S& score, A* weight, A* 
       });
 }
 
+// Lanes of 64 bits, of which the low 32 count.
+using WordLanes = uint64_t __attribute__((vector_size(kVectorBytes)));
+constexpr int kWordLanes = kVectorBytes / 8;
+
+// The products of the low 32 bits.
+inline WordLanes multiply_words(WordLanes a, uint32_t b) {
+#if defined(__AVX512F__)
+  return (WordLanes)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
+#elif defined(__AVX2__)
+  return (WordLanes)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
+#else
+  return (a & 0xFFFFFFFF) * uint64_t(b);
+#endif
+}
+
+// As philox, for one counter a lane.
+inline void philox_lanes(WordLanes (&c)[4], uint64_t seed) {
+  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const WordLanes p0 = multiply_words(c[0], 0xD2511F53), p1 = multiply_words(c[2], 0xCD9E8D57);
+    c[0] = (p1 >> 32) ^ c[1] ^ uint64_t(k0);
+    c[1] = p1;
+    c[2] = (p0 >> 32) ^ c[3] ^ uint64_t(k1);
+    c[3] = p0;
+    k0 += 0x9E3779B9;
+    k1 += 0xBB67AE85;
+  }
+}
+
+// The bits of `scale` in the lanes whose word is below the threshold, 0 in the others.
+inline WordLanes kept_lanes(WordLanes words, uint32_t threshold, float scale) {
+  return (WordLanes)((words & 0xFFFFFFFF) < uint64_t(threshold)) & uint64_t(bit_cast<uint32_t>(scale));
+}
+inline WordLanes kept_lanes(WordLanes words, uint32_t threshold, double scale) {
+  return (WordLanes)((words & 0xFFFFFFFF) < uint64_t(threshold)) & bit_cast<uint64_t>(scale);
+}
+
 // keep[e, h]: dropout.scale or 0. Head h of the edge at position p draws the word of lane h % 4 at counter
 // (p low, p high, h / 4, kDropoutStream).
 template <typename A>
 inline void keep_factors(const Dropout& dropout, const Edges& edges, const Heads& heads, A* keep) {
   const int64_t period = heads.period(), block = period < 4 ? period : 4;
   const A scale = A(dropout.scale);
-  for (int64_t e = 0; e < edges.count; ++e) {
-    const uint32_t low = uint32_t(edges.position[e]), high = uint32_t(uint64_t(edges.position[e]) >> 32);
-    for (int64_t head = 0; head < period; head += block, keep += block) {
-      const Words words = philox({{low, high, uint32_t(heads.first + head) / 4, kDropoutStream}}, dropout.seed);
-      for (int64_t lane = 0; lane < block; ++lane) keep[lane] = words.w[lane] < dropout.threshold ? scale : A(0);
+  for (int64_t e = 0; e < edges.count; e += kWordLanes) {
+    const int64_t lanes = edges.count - e < kWordLanes ? edges.count - e : kWordLanes;
+    WordLanes position;
+    std::memcpy(&position, edges.position + e, sizeof(position));
+    for (int64_t head = 0; head < period; head += block) {
+      const WordLanes stream = WordLanes{} + uint64_t(kDropoutStream);
+      WordLanes words[4] = {position, position >> 32, WordLanes{} + uint64_t(heads.first + head) / 4, stream};
+      philox_lanes(words, dropout.seed);
+      for (int64_t h = 0; h < block; ++h) words[h] = kept_lanes(words[h], dropout.threshold, scale);
+      A* to = keep + e * period + head;
+      if (sizeof(A) == 4 && block >= 2) {  // two heads a lane
+        for (int64_t h = 0; h < block; h += 2) {
+          const WordLanes pair = words[h] | words[h + 1] << 32;
+          for (int64_t i = 0; i < lanes; ++i) std::memcpy(to + i * period + h, &pair[i], 8);
+        }
+      } else {
+        for (int64_t h = 0; h < block; ++h) {
+          for (int64_t i = 0; i < lanes; ++i) std::memcpy(to + i * period + h, &words[h][i], sizeof(A));
+        }
+      }
     }
   }
 }
@@ -262,21 +317,20 @@ inline void for_features(const HeadLayout& layout, const F& f) {
 }
 
 // Over the edges, for kSets buffers of weights [edges, period]: sum of weight[set][e, h] * x[column(e)], kRegisters
-// registers from feature `first` on. Then finish(set, register, sum). Prefetches the features from `ahead_from` on.
-template <int kSets, int kRegisters, int kHeads, typename T, typename F>
+// registers from feature `first` on. Then finish(set, register, sum). kWithin: see Edges.
+template <bool kWithin, int kSets, int kRegisters, int kHeads, typename T, typename F>
 inline void weighted_sums(
     const Edges& edges, const Heads& heads, const T* x, const Accumulate<T>* const (&weight)[kSets], int64_t first,
-    int width, int64_t ahead_from, const F& finish) {
+    int width, const F& finish) {
   using A = Accumulate<T>;
   constexpr int L = kLanes<A>;
   const int64_t stride = heads.stride(), period = heads.period();
   int64_t head[kRegisters];
   for (int r = 0; r < kRegisters; ++r) head[r] = (first + r * L) / heads.depth;
-  const int64_t ahead = first > ahead_from ? first : ahead_from;
   Vec<A> sum[kSets][kRegisters] = {};
   for (int64_t e = 0; e < edges.count; ++e) {
     const T* source = x + edges.column[e] * stride + first;
-    edges.prefetch_ahead(e, x + ahead, stride, first + kRegisters * L - ahead);
+    edges.prefetch_after<kWithin, true>(e, x + first, stride, kRegisters * L);
 #pragma GCC unroll 8
     for (int r = 0; r < kRegisters; ++r) {
       const Vec<A> value = load_some(source + r * L, width);
@@ -288,89 +342,6 @@ inline void weighted_sums(
   for (int s = 0; s < kSets; ++s) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRegisters; ++r) finish(s, r, sum[s][r]);
-  }
-}
-
-// The sums of the lanes of four registers, in the order of the registers; repeated over the lanes.
-template <typename A, int... kLane>
-inline Vec<A> sum_four(const Vec<A>* v, std::integer_sequence<int, kLane...>) {
-  constexpr int L = kLanes<A>;
-  static_assert(L >= 4);
-  if constexpr (sizeof(A) == 4) {  // within blocks of 128 bits, which shuffles do not leave
-    const auto pair = [](Vec<A> a, Vec<A> b) {
-      return __builtin_shufflevector(a, b, (kLane / 4 * 4 + kLane % 2 * 2 + (kLane % 4 / 2) * L)...) +
-             __builtin_shufflevector(a, b, (kLane / 4 * 4 + kLane % 2 * 2 + 1 + (kLane % 4 / 2) * L)...);
-    };
-    return fold_sum<A>(pair(pair(v[0], v[1]), pair(v[2], v[3])), 4);
-  } else {
-    const auto pair = [](Vec<A> a, Vec<A> b) {
-      return __builtin_shufflevector(a, b, (kLane / 2 * 2 + kLane % 2 * L)...) +
-             __builtin_shufflevector(a, b, (kLane / 2 * 2 + 1 + kLane % 2 * L)...);
-    };
-    const Vec<A> low = pair(v[0], v[1]), high = pair(v[2], v[3]);  // pairs of sums, to add up over the blocks
-    return fold_sum<A>(
-        __builtin_shufflevector(low, high, (kLane % 4 < 2 ? kLane : kLane + L)...) +
-            __builtin_shufflevector(low, high, (kLane % 4 < 2 ? kLane + 2 : kLane - 2 + L)...),
-        4);
-  }
-}
-
-// out[e, h] = sum over d of term(own[h, d], rows[column(e), h, d], feature, n), four at a time: kHeads heads (1, 2 or 4) of
-// 4 / kHeads edges.
-template <int kHeads, typename T, typename F>
-inline void dots_by_four(
-    const Edges& edges, const Heads& heads, const T* own, const T* rows, int64_t ahead_to, const F& term,
-    Accumulate<T>* out) {
-  using A = Accumulate<T>;
-  constexpr int L = kLanes<A>, kEdges = 4 / kHeads;
-  const int64_t stride = heads.stride(), depth = heads.depth;
-  for (int64_t e = 0; e < edges.count; e += kEdges) {
-    const T* other[kEdges];
-#pragma GCC unroll 4
-    for (int i = 0; i < kEdges; ++i) {
-      const int64_t edge = e + i < edges.count ? e + i : edges.count - 1;
-      edges.prefetch_ahead(edge, rows, stride, ahead_to);
-      other[i] = rows + edges.column[edge] * stride;
-    }
-    for (int64_t head = 0; head < heads.heads; head += kHeads, out += 4) {
-      Vec<A> sum[4] = {};
-      for (int64_t d = 0; d < depth; d += L) {
-        const int width = int(depth - d < L ? depth - d : L);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) {
-          const int64_t f = (head + i % kHeads) * depth + d;
-          sum[i] += term(load_some(own + f, width), load_some(other[i / kHeads] + f, width), f, width);
-        }
-      }
-      store_partial<A>(sum_four<A>(sum, std::make_integer_sequence<int, L>{}), out, 4);
-    }
-  }
-}
-
-// As above, out: [edges, period], padding is 0. Writes up to three values beyond. Prefetches the features below
-// `ahead_to`.
-template <typename T, typename F>
-inline void edge_dots(
-    const Edges& edges, const Heads& heads, const T* own, const T* rows, int64_t ahead_to, const F& term,
-    Accumulate<T>* out) {
-  using A = Accumulate<T>;
-  if constexpr (kLanes<A> >= 4) {
-    if (heads.depth >= kLanes<A>) {
-      if (heads.heads == 1) return dots_by_four<1>(edges, heads, own, rows, ahead_to, term, out);
-      if (heads.heads == 2) return dots_by_four<2>(edges, heads, own, rows, ahead_to, term, out);
-      if (heads.heads % 4 == 0 && heads.heads == heads.period()) {
-        return dots_by_four<4>(edges, heads, own, rows, ahead_to, term, out);
-      }
-    }
-  }
-  const int64_t stride = heads.stride(), period = heads.period();
-  for (int64_t e = 0; e < edges.count; ++e, out += period) {
-    edges.prefetch_ahead(e, rows, stride, ahead_to);
-    const T* other = rows + edges.column[e] * stride;
-    head_dots<A>(
-        heads.heads, heads.depth,
-        [&](int64_t f, int n) { return term(load_some(own + f, n), load_some(other + f, n), f, n); }, out);
-    for (int64_t h = heads.heads; h < period; ++h) out[h] = 0;
   }
 }
 

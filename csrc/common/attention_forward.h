@@ -13,7 +13,6 @@ struct AttentionArgs {
   Heads heads;
   Dropout dropout;
   const void* values;
-  int64_t values_ahead;  // the first feature of values that is not yet prefetched where weights are done
   void *out, *lse, *positive_out, *positive_total;
 };
 
@@ -41,25 +40,49 @@ struct Partial {
         sums(positive_total + kGroup) {}
 };
 
-// finish(set, feature, sum, width) for the sums of out (set 0) and of positive_out (set 1), undivided.
-template <int kHeads, bool kPositive, typename T, typename F>
-inline void sum_values(
-    const AttentionArgs& a, const HeadLayout& layout, const RowWeights<T>& row, const F& finish) {
+// Takes the sums of out (set 0) and of positive_out (set 1): to the results of a row, divided by its total, or to the
+// sums of a piece.
+template <typename T>
+struct ValueWriter {
   using A = Accumulate<T>;
+  const AttentionArgs& a;
+  T* out;
+  A *positive_out, *sums;
+  A factor[kHeadGroup<A>];
+
+  ValueWriter(const AttentionArgs& args, int64_t row, A* piece_sums)
+      : a(args),
+        out(static_cast<T*>(a.out) + row * a.heads.stride()),
+        positive_out(static_cast<A*>(a.positive_out) + row * a.heads.stride()),
+        sums(piece_sums) {}
+
+  template <int kHeads>
+  void write(int set, int64_t feature, Vec<A> sum, int width) const {
+    if (sums) return store_some<A>(sum, sums + set * a.heads.features() + feature, width);
+    sum *= head_weights<kHeads>(factor + feature / a.heads.depth);
+    set ? store_some<A>(sum, positive_out + feature, width) : store_some<A>(sum, out + feature, width);
+  }
+};
+
+// kPositive: positive_out may be wanted. kUnread: the values of a row's edges are not read before.
+template <bool kPositive, bool kUnread, int kHeads, typename T>
+inline void sum_values(const HeadLayout& layout, const RowWeights<T>& row, const ValueWriter<T>& writer) {
+  using A = Accumulate<T>;
+  const AttentionArgs& a = writer.a;
   const T* values = static_cast<const T*>(a.values);
   if constexpr (kPositive) {
     if (a.positive_out) {
       return for_features<4, A>(layout, [&](auto registers, int64_t first, int width) {
-        weighted_sums<2, registers.value, kHeads>(
-            row.edges, a.heads, values, {row.weight, row.positive}, first, width, a.values_ahead,
-            [&](int set, int r, Vec<A> sum) { finish(set, first + r * kLanes<A>, sum, width); });
+        weighted_sums<kUnread, 2, registers.value, kHeads>(
+            row.edges, a.heads, values, {row.weight, row.positive}, first, width,
+            [&](int set, int r, Vec<A> sum) { writer.template write<kHeads>(set, first + r * kLanes<A>, sum, width); });
       });
     }
   }
   for_features<8, A>(layout, [&](auto registers, int64_t first, int width) {
-    weighted_sums<1, registers.value, kHeads>(
-        row.edges, a.heads, values, {row.weight}, first, width, a.values_ahead,
-        [&](int, int r, Vec<A> sum) { finish(0, first + r * kLanes<A>, sum, width); });
+    weighted_sums<kUnread, 1, registers.value, kHeads>(
+        row.edges, a.heads, values, {row.weight}, first, width,
+        [&](int, int r, Vec<A> sum) { writer.template write<kHeads>(0, first + r * kLanes<A>, sum, width); });
   });
 }
 
@@ -74,7 +97,7 @@ inline void write_totals(
 }
 
 // weigh(value type, weights, row) fills the weights of edges that are read.
-template <bool kPositive, typename W>
+template <bool kPositive, bool kUnread, typename W>
 inline void attention_rows(const AttentionArgs& a, int64_t row_first, int64_t row_last, const W& weigh) {
   dispatch_attention(a.value, a.heads, [&](auto t, auto heads, const HeadLayout& layout) {
     using T = typename decltype(t)::type;
@@ -87,19 +110,14 @@ inline void attention_rows(const AttentionArgs& a, int64_t row_first, int64_t ro
       weights.edges.read(a.graph, begin, end, last);
       weigh(t, weights, row);
       write_totals<A>(a, row, weights.maximum, weights.total, weights.positive_total);
-      A factor[kHeadGroup<A>];
-      for (int64_t i = 0; i < kHeadGroup<A>; ++i) factor[i] = begin == end ? A(0) : A(1) / weights.total[i];
-      T* out = static_cast<T*>(a.out) + row * a.heads.stride();
-      A* positive_out = static_cast<A*>(a.positive_out) + row * a.heads.stride();
-      sum_values<heads.value, kPositive>(a, layout, weights, [&](int set, int64_t feature, Vec<A> sum, int width) {
-        sum *= head_weights<heads.value>(factor + feature / a.heads.depth);
-        set ? store_some<A>(sum, positive_out + feature, width) : store_some<A>(sum, out + feature, width);
-      });
+      ValueWriter<T> writer(a, row, nullptr);
+      for (int64_t i = 0; i < kHeadGroup<A>; ++i) writer.factor[i] = begin == end ? A(0) : A(1) / weights.total[i];
+      sum_values<kPositive, kUnread, heads.value>(layout, weights, writer);
     }
   });
 }
 
-template <bool kPositive, typename W>
+template <bool kPositive, bool kUnread, typename W>
 inline void attention_piece(
     const AttentionArgs& a, int64_t row, int64_t begin, int64_t end, void* memory, const W& weigh) {
   dispatch_attention(a.value, a.heads, [&](auto t, auto heads, const HeadLayout& layout) {
@@ -114,9 +132,7 @@ inline void attention_piece(
       partial.total[i] = weights.total[i];
       if (a.positive_out) partial.positive_total[i] = weights.positive_total[i];
     }
-    sum_values<heads.value, kPositive>(a, layout, weights, [&](int set, int64_t feature, Vec<A> sum, int width) {
-      store_some<A>(sum, partial.sums + set * a.heads.features() + feature, width);
-    });
+    sum_values<kPositive, kUnread, heads.value>(layout, weights, ValueWriter<T>(a, row, partial.sums));
   });
 }
 

@@ -1,8 +1,10 @@
-// Attention whose scores come from a pair of feature rows, forward and backward. A row of the graph has its own features
-// (queries) and meets those of its columns (keys); a gradient walks the transpose, where the two change places.
+// Attention whose scores come from a pair of feature rows, forward and backward. A row of the graph has its own
+// features (queries) and meets those of its columns (keys); a gradient walks the transpose, where the two change
+// places.
 #pragma once
 
 #include "attention_forward.h"
+#include "edge_dots.h"
 
 namespace graphkern {
 
@@ -10,14 +12,13 @@ namespace graphkern {
 // att: [all, depth] or null
 struct PairArgs : AttentionArgs {
   const void *own, *other, *att;
-  int64_t other_ahead;  // features of other to prefetch for the scores
   double scale, negative_slope;
 };
 
-// Walks the graph to get gradients of its rows, or the transposed graph to get those of its columns. own, other as above;
-// own_values, other_values: the features whose dot product is the gradient of an edge's weight (values and grad);
-// stats: lse and delta of the graph's rows, [N, 2, all] in the accumulation type.
-// grad_own: as own; grad_own_values: as own_values, or null where own_values are own.
+// Walks the graph to get gradients of its rows, or the transposed graph to get those of its columns. own, other as
+// above; own_values, other_values: the features whose dot product is the gradient of an edge's weight (values and
+// grad); stats: lse and delta of the graph's rows, [N, 2, all] in the accumulation type. grad_own: as own;
+// grad_own_values: as own_values, or null where own_values are own.
 struct PairBackwardArgs {
   Value value;
   Graph graph;
@@ -70,7 +71,9 @@ inline void weigh_pairs(const PairArgs& a, RowWeights<T>& row, int64_t number) {
   const int64_t period = a.heads.period(), size = row.edges.count * period;
   const T* own = static_cast<const T*>(a.own) + number * a.heads.stride();
   const auto term = Score::template term<T>(a);
-  edge_dots(row.edges, a.heads, own, static_cast<const T*>(a.other), a.other_ahead, term, row.weight);
+  const T* other = static_cast<const T*>(a.other);
+  const Ahead<T> ahead{other, a.other == a.values ? nullptr : other};
+  edge_dots(row.edges, a.heads, own, other, ahead, term, row.weight);
   const A scale = A(a.scale);
   softmax<A>(
       size, period, [&](int64_t i, int64_t) { return load(row.weight + i) * scale; }, row.weight, row.maximum,
@@ -114,10 +117,13 @@ struct PairGradients {
     const int64_t period = a.heads.period(), size = edges.count * period, all = a.heads.all;
     const int64_t start = row * a.heads.stride();
     const T *own = static_cast<const T*>(a.own) + start, *own_values = static_cast<const T*>(a.own_values) + start;
-    // The walk of pair_sums prefetches the rest, to keep the memory busy throughout.
-    const int64_t ahead = a.other == a.other_values ? a.heads.features() / 2 : a.heads.features();
-    edge_dots(edges, a.heads, own, static_cast<const T*>(a.other), ahead, Score::template term<T>(a), weight);
-    edge_dots(edges, a.heads, own_values, static_cast<const T*>(a.other_values), 0, DotScore::term<T>(a), grad_score);
+    const T *other = static_cast<const T*>(a.other), *values = static_cast<const T*>(a.other_values);
+    // Prefetches are spread over the walks, to keep the memory busy all the time; pair_sums does `other` beyond the
+    // row.
+    const bool same = other == values;
+    const Ahead<T> first{other, same ? nullptr : values}, second{same ? nullptr : values, nullptr};
+    edge_dots(edges, a.heads, own, other, first, Score::template term<T>(a), weight);
+    edge_dots(edges, a.heads, own_values, values, second, DotScore::term<T>(a), grad_score);
     const A* stats = static_cast<const A*>(a.stats);
     if (a.transposed) {
       gather_heads<2>(edges, a.heads, stats, {lse, delta});
@@ -150,7 +156,6 @@ inline void pair_sums(
   const int64_t stride = a.heads.stride(), period = a.heads.period();
   const T *rows = static_cast<const T*>(a.other) + first, *values = static_cast<const T*>(a.other_values) + first;
   const Vec<A> one = Vec<A>{} + 1, slope = Vec<A>{} + A(a.negative_slope);
-  const int64_t half = a.other == a.other_values ? a.heads.features() / 2 : 0, skip = half > first ? half - first : 0;
   int64_t head[kRegisters];
   Vec<A> mine[kRegisters], sum[kRegisters] = {}, value_sum[kRegisters] = {};
 #pragma GCC unroll 8
@@ -160,7 +165,7 @@ inline void pair_sums(
   }
   for (int64_t e = 0; e < row.edges.count; ++e) {
     const int64_t at = row.edges.column[e] * stride;
-    row.edges.prefetch_ahead(e, values + skip, stride, kRegisters * L - skip);
+    row.edges.template prefetch_after<false, true>(e, rows, stride, kRegisters * L);
 #pragma GCC unroll 8
     for (int r = 0; r < kRegisters; ++r) {
       const Vec<A> grad = head_weights<kHeads>(row.grad_score + e * period + head[r]);
@@ -179,45 +184,30 @@ inline void pair_sums(
   for (int r = 0; r < kRegisters; ++r) finish(r, sum[r], value_sum[r]);
 }
 
-// finish(feature, sum, sum of values, width), as above, covers the features; the last register of a region may overlap.
-template <typename Score, int kHeads, typename T, typename F>
-inline void all_pair_sums(
-    const PairBackwardArgs& a, const HeadLayout& layout, const PairGradients<T>& row, const T* own, const F& finish) {
-  using A = Accumulate<T>;
-  const auto sums = [&](auto values, auto registers, int64_t first, int width) {
-    pair_sums<Score, values.value, registers.value, kHeads>(
-        a, row, own, first, width,
-        [&](int r, Vec<A> sum, Vec<A> value_sum) { finish(first + r * kLanes<A>, sum, value_sum, width); });
-  };
-  if (a.transposed) {
-    for_features<4, A>(layout, [&](auto registers, int64_t first, int width) {
-      sums(std::true_type{}, registers, first, width);
-    });
-  } else {
-    for_features<(Score::kAdditive ? 4 : 8), A>(layout, [&](auto registers, int64_t first, int width) {
-      sums(std::false_type{}, registers, first, width);
-    });
-  }
-}
-
-// Writes the gradients of one row from its sums, as finish of all_pair_sums. grad_att: [heads, depth], added to.
+// Takes the sums of pair_sums, feature after feature; the last register of a region may overlap the one before. Writes
+// the gradients of a row, or with `partial` the sums of a piece, [2, heads, depth]. grad_att: [heads, depth], added to.
 template <typename Score, typename T>
 struct PairWriter {
   using A = Accumulate<T>;
   const PairBackwardArgs& a;
   const T* own;
   T *grad_own, *grad_own_values;
-  A* grad_att;
+  A *grad_att, *partial;
   int64_t covered = 0;  // features that grad_att has
 
-  PairWriter(const PairBackwardArgs& args, int64_t row, void* grad_att)
+  PairWriter(const PairBackwardArgs& args, int64_t row, void* grad_att, void* partial)
       : a(args),
         own(static_cast<const T*>(a.own) + row * a.heads.stride()),
         grad_own(static_cast<T*>(a.grad_own) + row * a.heads.stride()),
         grad_own_values(static_cast<T*>(a.grad_own_values) + row * a.heads.stride()),
-        grad_att(static_cast<A*>(grad_att)) {}
+        grad_att(static_cast<A*>(grad_att)),
+        partial(static_cast<A*>(partial)) {}
 
-  void operator()(int64_t feature, Vec<A> sum, Vec<A> value_sum, int width) {
+  void write(int64_t feature, Vec<A> sum, Vec<A> value_sum, int width) {
+    if (partial) {
+      store_some<A>(sum, partial + feature, width);
+      return store_some<A>(value_sum, partial + a.heads.features() + feature, width);
+    }
     if constexpr (Score::kAdditive) {
       const Vec<A> share = select_lanes<A>(covered - feature, Vec<A>{}, sum * load_some(own + feature, width));
       store_some<A>(load_some(grad_att + feature, width) + share, grad_att + feature, width);
@@ -230,6 +220,23 @@ struct PairWriter {
   }
 };
 
+template <typename Score, int kHeads, typename T>
+inline void all_pair_sums(const HeadLayout& layout, const PairGradients<T>& row, PairWriter<Score, T>& writer) {
+  using A = Accumulate<T>;
+  const auto sums = [&](auto values, auto registers, int64_t first, int width) {
+    pair_sums<Score, values.value, registers.value, kHeads>(
+        writer.a, row, writer.own, first, width,
+        [&](int r, Vec<A> sum, Vec<A> value_sum) { writer.write(first + r * kLanes<A>, sum, value_sum, width); });
+  };
+  if (writer.a.transposed) {
+    for_features<4, A>(
+        layout, [&](auto registers, int64_t first, int width) { sums(std::true_type{}, registers, first, width); });
+  } else {
+    for_features<(Score::kAdditive ? 4 : 8), A>(
+        layout, [&](auto registers, int64_t first, int width) { sums(std::false_type{}, registers, first, width); });
+  }
+}
+
 template <typename Score>
 inline void pair_backward_rows(const PairBackwardArgs& a, int64_t row_first, int64_t row_last, void* grad_att) {
   dispatch_attention(a.value, a.heads, [&](auto t, auto in_register, const HeadLayout& layout) {
@@ -241,38 +248,27 @@ inline void pair_backward_rows(const PairBackwardArgs& a, int64_t row_first, int
       if (end - begin > kLongRow) continue;
       state.edges.read(a.graph, begin, end, last);
       state.template weigh<Score>(a, row);
-      PairWriter<Score, T> write(a, row, grad_att);
-      all_pair_sums<Score, in_register.value>(
-          a, layout, state, write.own,
-          [&](int64_t feature, auto sum, auto value_sum, int width) { write(feature, sum, value_sum, width); });
+      PairWriter<Score, T> writer(a, row, grad_att, nullptr);
+      all_pair_sums<Score, in_register.value>(layout, state, writer);
     }
   });
 }
 
-// partial: the two sums, [2, heads, depth]
 template <typename Score>
-inline void pair_backward_piece(
-    const PairBackwardArgs& a, int64_t row, int64_t begin, int64_t end, void* partial) {
+inline void pair_backward_piece(const PairBackwardArgs& a, int64_t row, int64_t begin, int64_t end, void* partial) {
   dispatch_attention(a.value, a.heads, [&](auto t, auto in_register, const HeadLayout& layout) {
     using T = typename decltype(t)::type;
-    using A = Accumulate<T>;
     PairGradients<T> state;
     state.edges.read(a.graph, begin, end, end);
     state.template weigh<Score>(a, row);
-    A *sums = static_cast<A*>(partial), *value_sums = sums + a.heads.features();
-    all_pair_sums<Score, in_register.value>(
-        a, layout, state, static_cast<const T*>(a.own) + row * a.heads.stride(),
-        [&](int64_t feature, Vec<A> sum, Vec<A> value_sum, int width) {
-          store_some<A>(sum, sums + feature, width);
-          store_some<A>(value_sum, value_sums + feature, width);
-        });
+    PairWriter<Score, T> writer(a, row, nullptr, partial);
+    all_pair_sums<Score, in_register.value>(layout, state, writer);
   });
 }
 
 // partials: [count, 2, heads, depth]; the first takes the sums.
 template <typename Score>
-inline void pair_backward_merge(
-    const PairBackwardArgs& a, int64_t row, void* partials, int64_t count, void* grad_att) {
+inline void pair_backward_merge(const PairBackwardArgs& a, int64_t row, void* partials, int64_t count, void* grad_att) {
   dispatch_value(a.value, [&](auto t) {
     using T = typename decltype(t)::type;
     using A = Accumulate<T>;
@@ -281,10 +277,10 @@ inline void pair_backward_merge(
     for (int64_t p = 1; p < count; ++p) {
       for (int64_t f = 0; f < 2 * features; ++f) sums[f] += sums[p * 2 * features + f];
     }
-    PairWriter<Score, T> write(a, row, grad_att);
+    PairWriter<Score, T> writer(a, row, grad_att, nullptr);
     for (int64_t f = 0; f < features; f += kLanes<A>) {
       const int width = int(features - f < kLanes<A> ? features - f : kLanes<A>);
-      write(f, load_some(sums + f, width), load_some(sums + features + f, width), width);
+      writer.write(f, load_some(sums + f, width), load_some(sums + features + f, width), width);
     }
   });
 }

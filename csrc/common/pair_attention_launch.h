@@ -31,9 +31,6 @@ std::tuple<Tensor, Tensor> run_pair_attention(
     args.own = from_head(own, heads.first * depth);
     args.other = from_head(other, heads.first * depth);
     args.att = att ? from_head(*att, heads.first * depth) : nullptr;
-    const bool same = pointer(other) == pointer(values);
-    args.other_ahead = same ? heads.features() / 2 : heads.features();
-    args.values_ahead = same ? heads.features() / 2 : 0;
     args.scale = options.scale;
     args.negative_slope = options.negative_slope;
     run_attention(indptr, args, rows, piece, merge);
@@ -46,8 +43,8 @@ template <typename K>
 Tensor pair_stats_of(const Tensor& grad, const Tensor& out, const Tensor& lse, const K& kernel) {
   const int64_t rows = grad.size(0), all = grad.size(1), depth = grad.size(2);
   Tensor stats = allocate({rows, 2, all}, accumulate_type(grad));
-  const PairStatsArgs args{value_of(grad), Heads{0, all, all, depth}, pointer(grad),
-                           pointer(out),   pointer(lse),              stats.mutable_data_ptr()};
+  const PairStatsArgs args{value_of(grad), Heads{0, all, all, depth}, pointer(grad), pointer(out),
+                           pointer(lse),   stats.mutable_data_ptr()};
   for_blocks(rows, all * depth, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
   return stats;
 }
@@ -93,7 +90,8 @@ inline void narrow(const Tensor& sum, Tensor& out) {
   baseline::dispatch_value(value_of(out), [&](auto t) {
     using T = typename decltype(t)::type;
     const auto* from = static_cast<const baseline::Accumulate<T>*>(sum.const_data_ptr());
-    for (int64_t i = 0; i < sum.numel(); ++i) baseline::from_accumulate(from[i], static_cast<T*>(out.mutable_data_ptr()) + i);
+    for (int64_t i = 0; i < sum.numel(); ++i)
+      baseline::from_accumulate(from[i], static_cast<T*>(out.mutable_data_ptr()) + i);
   });
 }
 
@@ -104,12 +102,14 @@ struct PairSide {
   Tensor* grad_values;
 };
 
-// Gradients of the rows of `graph`, or with `transposed` those of the columns, which are its rows. grad_att: [H, D] in the accumulation
-// type, added to where att is given. Blocks of rows do not depend on the number of threads, for the sake of grad_att.
+// Gradients of the rows of `graph`, or with `transposed` those of the columns, which are its rows. grad_att: [H, D] in
+// the accumulation type, added to where att is given. Blocks of rows do not depend on the number of threads, for the
+// sake of grad_att.
 template <typename R, typename P, typename M>
 void run_pair_backward(
-    const Tensor& indptr, const Graph& graph, bool transposed, const PairSide& own, const PairSide& other, const Tensor* att,
-    const Tensor& stats, Tensor* grad_att, const PairOptions& options, const R& rows, const P& piece, const M& merge) {
+    const Tensor& indptr, const Graph& graph, bool transposed, const PairSide& own, const PairSide& other,
+    const Tensor* att, const Tensor& stats, Tensor* grad_att, const PairOptions& options, const R& rows, const P& piece,
+    const M& merge) {
   const int64_t depth = own.features.size(2), bytes = accumulate_bytes(own.features);
   for_head_groups(own.features, [&](const Heads& heads) {
     PairBackwardArgs args{};

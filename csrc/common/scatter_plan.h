@@ -34,11 +34,12 @@ inline std::vector<int64_t> sample_rows(const ScatterArgs& a) {
 }
 
 inline ScatterPlan plan_scatter(const ScatterArgs& a) {
-  constexpr int64_t kMostParts = 64, kPartEntries = 8192;
   const int64_t entries = a.entries(), rows = a.rows();
   if (entries * a.width() < kSmallScatter) return {1, {0, rows}};
-  if (rows * 8 <= entries) {
-    return {std::min({kMostParts, entries / kPartEntries, entries / (2 * rows)}) + 1, {0, rows}};
+  if (rows * 8 <= entries) {  // the parts have at most half as many accumulators as there are values
+    int64_t parts = 4;
+    while (parts < 64 && 4 * parts * rows <= entries && 8192 * parts <= entries) parts *= 2;
+    return {parts, {0, rows}};
   }
   const std::vector<int64_t> sample = sample_rows(a);
   const int64_t size = sample.size();

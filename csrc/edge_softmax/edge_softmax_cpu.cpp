@@ -64,9 +64,7 @@ void write_block(const EdgeSoftmaxArgs& a, int64_t begin, int64_t end, Accumulat
   if (Block<T>::direct(a.heads)) {
     return for_scores<A>(
         size, period,
-        [&](int64_t i, int64_t first) {
-          store_some<A>(value(i, first), out + i, int(size - i < L ? size - i : L));
-        },
+        [&](int64_t i, int64_t first) { store_some<A>(value(i, first), out + i, int(size - i < L ? size - i : L)); },
         nothing);
   }
   for_scores<A>(size, period, [&](int64_t i, int64_t first) { store(value(i, first), padded + i); }, nothing);
@@ -90,8 +88,7 @@ struct Row {
     const Block<T> weight(a, a.weight, begin, end, first), grad(a, a.grad, begin, end, second);
     Vec<A> total = {};
     for_scores<A>(
-        size, period,
-        [&](int64_t i, int64_t) { total += select_lanes<A>(size - i, weight(i) * grad(i), Vec<A>{}); },
+        size, period, [&](int64_t i, int64_t) { total += select_lanes<A>(size - i, weight(i) * grad(i), Vec<A>{}); },
         [&](int64_t head) {
           store(fold_sum<A>(total, period), sum + head);
           total = Vec<A>{};
@@ -102,18 +99,16 @@ struct Row {
   void write(const EdgeSoftmaxArgs& a, int64_t begin, int64_t end) {
     if (a.score) {
       for (int64_t i = 0; i < kHeadGroup<A>; ++i) sum[i] = A(1) / sum[i];
-      return write_block<T>(a, begin, end, first, [&](int64_t i, int64_t head) {
-        return load(first + i) * load(sum + head);
-      });
+      return write_block<T>(
+          a, begin, end, first, [&](int64_t i, int64_t head) { return load(first + i) * load(sum + head); });
     }
     write_gradient(a, begin, end);
   }
 
   void write_gradient(const EdgeSoftmaxArgs& a, int64_t begin, int64_t end) {
     const Block<T> weight(a, a.weight, begin, end, first), grad(a, a.grad, begin, end, second);
-    write_block<T>(a, begin, end, first, [&](int64_t i, int64_t head) {
-      return weight(i) * (grad(i) - load(sum + head));
-    });
+    write_block<T>(
+        a, begin, end, first, [&](int64_t i, int64_t head) { return weight(i) * (grad(i) - load(sum + head)); });
   }
 };
 

@@ -1,10 +1,10 @@
-#include "../common/attention.h"
+#include "../common/edge_dots.h"
 
 namespace graphkern {
 
-// Of row i of the graph: alpha_dst, lse and delta = grad . out, each [all]; stats: [N, 3, all] in the accumulation type.
-// grad, out: [N, all, depth]; positive_out, positive_total: as the forward pass leaves them, null where alpha_dst needs
-// no gradient.
+// Of row i of the graph: alpha_dst, lse and delta = grad . out, each [all]; stats: [N, 3, all] in the accumulation
+// type. grad, out: [N, all, depth]; positive_out, positive_total: as the forward pass leaves them, null where alpha_dst
+// needs no gradient.
 struct GatStatsArgs {
   Value value;
   Heads heads;
@@ -48,8 +48,7 @@ void stats_rows(const GatStatsArgs& a, int64_t first, int64_t last) {
       alpha[h] = to_accumulate(static_cast<const T*>(a.alpha_dst)[row * all + h]);
       lse[h] = static_cast<const A*>(a.lse)[row * all + h];
     }
-    head_dots<A>(
-        all, depth, [&](int64_t f, int n) { return load_some(grad + f, n) * load_some(out + f, n); }, delta);
+    head_dots<A>(all, depth, [&](int64_t f, int n) { return load_some(grad + f, n) * load_some(out + f, n); }, delta);
     if (!a.positive_out) continue;
     const A* positive_out = static_cast<const A*>(a.positive_out) + row * a.heads.stride();
     const A* positive_total = static_cast<const A*>(a.positive_total) + row * all;
@@ -85,9 +84,10 @@ struct Column {
     gather_heads<3>(edges, a.heads, stats, {weight, lse, delta});
     if (a.alpha_edge) add_edge_heads(edges, a.heads, static_cast<const T*>(a.alpha_edge), weight);
     if (a.dropout.active) keep_factors(a.dropout, edges, a.heads, keep);
+    const T* grad = static_cast<const T*>(a.grad);
     edge_dots(
-        edges, a.heads, static_cast<const T*>(a.x) + row * a.heads.stride(), static_cast<const T*>(a.grad),
-        a.heads.features() / 2, [](Vec<A> x, Vec<A> grad, int64_t, int) { return x * grad; }, dot);
+        edges, a.heads, static_cast<const T*>(a.x) + row * a.heads.stride(), grad, {grad, nullptr},
+        [](Vec<A> x, Vec<A> g, int64_t, int) { return x * g; }, dot);
     const A slope = A(a.negative_slope);
     Vec<A> sum = {};
     for_scores<A>(
@@ -96,10 +96,10 @@ struct Column {
           const Vec<A> one = Vec<A>{} + 1, s = load(weight + i) + load(own + first);
           const Vec<A> turn = s > Vec<A>{} ? one : Vec<A>{} + slope, factor = a.dropout.active ? load(keep + i) : one;
           const Vec<A> p = exp(s * turn - load(lse + i));
-          const Vec<A> grad = p * (load(dot + i) * factor - load(delta + i)) * turn;
+          const Vec<A> change = p * (load(dot + i) * factor - load(delta + i)) * turn;
           store(p * factor, weight + i);
-          store(grad, delta + i);
-          sum += select_lanes<A>(size - i, grad, Vec<A>{});
+          store(change, delta + i);
+          sum += select_lanes<A>(size - i, change, Vec<A>{});
         },
         [&](int64_t first) {
           store(fold_sum<A>(sum, period), grad_score + first);
@@ -115,13 +115,16 @@ struct Column {
     }
   }
 
-  // finish(feature, sum, width) for the sums of grad_x.
-  template <int kHeads, typename F>
-  void sum(const GatBackwardArgs& a, const HeadLayout& layout, const F& finish) const {
+  // grad_x of the row, or with `partial` its sums [heads, depth] over a piece
+  template <int kHeads>
+  void sum(const GatBackwardArgs& a, const HeadLayout& layout, int64_t row, A* partial) const {
+    T* out = static_cast<T*>(a.grad_x) + row * a.heads.stride();
     for_features<8, A>(layout, [&](auto registers, int64_t first, int width) {
-      weighted_sums<1, registers.value, kHeads>(
-          edges, a.heads, static_cast<const T*>(a.grad), {weight}, first, width, a.heads.features() / 2,
-          [&](int, int r, Vec<A> v) { finish(first + r * kLanes<A>, v, width); });
+      weighted_sums<false, 1, registers.value, kHeads>(
+          edges, a.heads, static_cast<const T*>(a.grad), {weight}, first, width, [&](int, int r, Vec<A> v) {
+            const int64_t f = first + r * kLanes<A>;
+            partial ? store_some<A>(v, partial + f, width) : store_some<A>(v, out + f, width);
+          });
     });
   }
 };
@@ -135,7 +138,6 @@ void gat_stats(const GatStatsArgs& a, int64_t first, int64_t last) {
 void gat_backward_rows(const GatBackwardArgs& a, int64_t first, int64_t last) {
   dispatch_attention(a.value, a.heads, [&](auto t, auto in_register, const HeadLayout& layout) {
     using T = typename decltype(t)::type;
-    using A = Accumulate<T>;
     Column<T> column;
     const int64_t stop = row_begin(a.graph, last);
     for (int64_t row = first; row < last; ++row) {
@@ -145,9 +147,7 @@ void gat_backward_rows(const GatBackwardArgs& a, int64_t first, int64_t last) {
       column.weigh(a, row);
       T* alpha = static_cast<T*>(a.grad_alpha_src) + row * a.heads.all;
       for (int64_t h = 0; h < a.heads.heads; ++h) from_accumulate(column.grad_score[h], alpha + h);
-      T* x = static_cast<T*>(a.grad_x) + row * a.heads.stride();
-      column.template sum<in_register.value>(
-          a, layout, [&](int64_t feature, Vec<A> v, int width) { store_some<A>(v, x + feature, width); });
+      column.template sum<in_register.value>(a, layout, row, nullptr);
     }
   });
 }
@@ -159,10 +159,9 @@ void gat_backward_piece(const GatBackwardArgs& a, int64_t row, int64_t begin, in
     Column<T> column;
     column.edges.read(a.graph, begin, end, end);
     column.weigh(a, row);
-    A* x = static_cast<A*>(partial);
-    column.template sum<in_register.value>(
-        a, layout, [&](int64_t feature, Vec<A> v, int width) { store_some<A>(v, x + feature, width); });
-    for (int64_t h = 0; h < a.heads.heads; ++h) x[a.heads.features() + h] = column.grad_score[h];
+    A* sums = static_cast<A*>(partial);
+    column.template sum<in_register.value>(a, layout, row, sums);
+    for (int64_t h = 0; h < a.heads.heads; ++h) sums[a.heads.features() + h] = column.grad_score[h];
   });
 }
 

@@ -55,10 +55,10 @@ constexpr auto kWeigh = [](const GatArgs& a) {
 
 }  // namespace
 
-void gat_rows(const GatArgs& a, int64_t first, int64_t last) { attention_rows<true>(a, first, last, kWeigh(a)); }
+void gat_rows(const GatArgs& a, int64_t first, int64_t last) { attention_rows<true, true>(a, first, last, kWeigh(a)); }
 
 void gat_piece(const GatArgs& a, int64_t row, int64_t begin, int64_t end, void* partial) {
-  attention_piece<true>(a, row, begin, end, partial, kWeigh(a));
+  attention_piece<true, true>(a, row, begin, end, partial, kWeigh(a));
 }
 
 void gat_merge(const GatArgs& a, int64_t row, void* partials, int64_t count) {

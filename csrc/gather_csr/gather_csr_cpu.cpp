@@ -110,7 +110,7 @@ namespace {
 
 // src: [B, S, K], indptr: [S + 1]. Returns [B, length, K]
 Tensor gather_csr(const Tensor& src, const Tensor& indptr, int64_t length, const std::string& reduce) {
-  const Tensor values = torch::stable::contiguous(src), bounds = torch::stable::contiguous(indptr);
+  const Tensor values = as_contiguous(src), bounds = as_contiguous(indptr);
   const Segments segments(bounds);
   STD_TORCH_CHECK(segments.count == src.size(1), "indptr must have an entry more than src has segments");
   segments.check(length);

@@ -87,7 +87,7 @@ namespace {
 
 // x: [B, N, K], index: [B or 1, L, K or 1]. Returns [B, L, K]
 Tensor gather_index(const Tensor& x, const Tensor& index) {
-  const Tensor values = torch::stable::contiguous(x), places = torch::stable::contiguous(index);
+  const Tensor values = as_contiguous(x), places = as_contiguous(index);
   const int64_t batches = x.size(0), length = index.size(1), features = x.size(2), value_bytes = x.element_size();
   Tensor out = allocate({batches, length, features}, x.scalar_type());
   if (out.numel() == 0) return out;

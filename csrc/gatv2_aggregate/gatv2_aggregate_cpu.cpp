@@ -15,11 +15,11 @@ GK_DECLARE_KERNEL(
 namespace GK_ISA {
 
 void gatv2_rows(const PairArgs& a, int64_t first, int64_t last) {
-  attention_rows<false>(a, first, last, pair_weigher<AdditiveScore>(a));
+  attention_rows<false, false>(a, first, last, pair_weigher<AdditiveScore>(a));
 }
 
 void gatv2_piece(const PairArgs& a, int64_t row, int64_t begin, int64_t end, void* partial) {
-  attention_piece<false>(a, row, begin, end, partial, pair_weigher<AdditiveScore>(a));
+  attention_piece<false, false>(a, row, begin, end, partial, pair_weigher<AdditiveScore>(a));
 }
 
 void gatv2_merge(const PairArgs& a, int64_t row, void* partials, int64_t count) {
@@ -70,12 +70,14 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_aggregate_backward(
   const int64_t heads = att.size(0), depth = att.size(1);
   Tensor grad_src = allocate({x_src.size(0), heads, depth}, x_src.scalar_type());
   Tensor grad_dst = allocate({x_dst.size(0), heads, depth}, x_src.scalar_type());
-  Tensor att_sum = allocate({heads, depth}, accumulate_type(att)), grad_att = allocate({heads, depth}, att.scalar_type());
+  Tensor att_sum = allocate({heads, depth}, accumulate_type(att)),
+         grad_att = allocate({heads, depth}, att.scalar_type());
   torch::stable::zero_(att_sum);
   const Tensor stats = pair_stats_of(g, out, lse, GK_KERNEL(gatv2_stats));
   const PairOptions options{1, negative_slope, dropout_p, seed};
   const PairSide rows{destination, g, &grad_dst, nullptr}, columns{source, source, &grad_src, nullptr};
-  const auto run = [&](const Tensor& bounds, const Graph& graph, bool transposed, const PairSide& own, const PairSide& other) {
+  const auto run = [&](const Tensor& bounds, const Graph& graph, bool transposed, const PairSide& own,
+                       const PairSide& other) {
     run_pair_backward(
         bounds, graph, transposed, own, other, &weights, stats, &att_sum, options, GK_KERNEL(gatv2_backward_rows),
         GK_KERNEL(gatv2_backward_piece), GK_KERNEL(gatv2_backward_merge));

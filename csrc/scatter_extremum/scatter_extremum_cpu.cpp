@@ -127,7 +127,8 @@ std::tuple<Tensor, Tensor> best_sorted(
     const Tensor& src, const Tensor& index, int64_t num_rows, const std::string& reduce) {
   const auto [indptr, permutation] = counting_sort(index, num_rows);
   const std::optional<Tensor> none;
-  const auto stack = call_op("graphkern::spmm_extremum", indptr, permutation, none, none, none, src, none, reduce);
+  const auto stack =
+      call_op("graphkern::spmm_extremum", indptr, permutation, none, none, none, src, none, reduce, true);
   const Tensor out = torch::stable::detail::to<Tensor>(stack[0]);
   Tensor arg = torch::stable::detail::to<Tensor>(stack[1]);
   constexpr int64_t kBlock = 16384;
@@ -160,7 +161,7 @@ bool best_one(const ScatterArgs& a, bool largest, bool alone, char* out, char* a
 // src: [B, L, K], index: [B or 1, L, K or 1]. Returns out and arg, [B, dim_size, K]
 std::tuple<Tensor, Tensor> scatter_extremum(
     const Tensor& src, const Tensor& index, int64_t dim_size, const std::string& reduce) {
-  const Tensor values = torch::stable::contiguous(src), places = torch::stable::contiguous(index);
+  const Tensor values = as_contiguous(src), places = as_contiguous(index);
   Tensor out = allocate({src.size(0), dim_size, src.size(2)}, src.scalar_type());
   Tensor arg = allocate({src.size(0), dim_size, src.size(2)}, index.scalar_type());
   return scatter_batches(

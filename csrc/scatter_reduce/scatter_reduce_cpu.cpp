@@ -15,18 +15,62 @@ GK_DECLARE_KERNEL(
 namespace GK_ISA {
 namespace {
 
-template <typename T, typename W>
-inline void add_picked(const Picked& p, const T* src, W width, Accumulate<T>* sum) {
-  constexpr int kAhead = 8;
-  for (int i = 0; i < p.count; ++i) {
-    if (width > 2 && i + kAhead < p.count) {
-      __builtin_prefetch(sum + p.row[i + kAhead] * width, 1);
-      __builtin_prefetch(src + p.entry[i + kAhead] * width);
+// Calls f(row, entry) for the entries, whichever rows they go to. Returns whether every index was in range; entries
+// whose index is not are passed over. ahead(row, entry) is called some entries earlier.
+template <bool kElements, typename I, typename P, typename F>
+inline bool each_entry(const ScatterArgs& a, Range entries, const P& ahead, const F& f) {
+  constexpr int64_t kAhead = 8;
+  const I* index = static_cast<const I*>(a.index);
+  const int64_t columns = kElements ? a.features : 1;
+  int64_t column = kElements ? entries.begin % columns : 0;
+  bool good = true;
+  for (int64_t e = entries.begin; e < entries.end; ++e) {
+    const int64_t value = index[e];
+    if (e + kAhead < entries.end) ahead(int64_t(index[e + kAhead]) * columns + column, e + kAhead);
+    if (uint64_t(value) < uint64_t(a.num_rows)) {
+      f(value * columns + column, e);
+    } else {
+      good = false;
     }
-    const T* from = src + p.entry[i] * width;
-    Accumulate<T>* to = sum + p.row[i] * width;
-    for (int64_t k = 0; k < width; ++k) to[k] += to_accumulate(from[k]);
+    if constexpr (kElements) column = column + 1 == columns ? 0 : column + 1;
   }
+  return good;
+}
+
+template <bool kElements, typename T, typename I, typename W>
+inline bool add_all(const ScatterArgs& a, Range entries, W width, Accumulate<T>* sum, int64_t* count) {
+  const T* src = static_cast<const T*>(a.src);
+  const auto ahead = [&](int64_t row, int64_t entry) {
+    if (width <= 2) return;
+    __builtin_prefetch(sum + row * width, 1);
+    __builtin_prefetch(src + entry * width);
+  };
+  const auto add = [&](int64_t row, int64_t entry) {
+    for (int64_t k = 0; k < width; ++k) sum[row * width + k] += to_accumulate(src[entry * width + k]);
+  };
+  if (!count) return each_entry<kElements, I>(a, entries, ahead, add);
+  return each_entry<kElements, I>(a, entries, ahead, [&](int64_t row, int64_t entry) {
+    add(row, entry);
+    ++count[row];
+  });
+}
+
+template <typename T, typename I, typename W>
+inline bool add_range(const ScatterArgs& a, Range entries, Range rows, W width, Accumulate<T>* sum, int64_t* count) {
+  constexpr int kAhead = 8;
+  return pick<I>(a, entries, rows, [&](const Picked& p) {
+    const T* src = static_cast<const T*>(a.src) + p.first * width;
+    for (int i = 0; i < p.count; ++i) {
+      if (width > 2 && i + kAhead < p.count) {
+        __builtin_prefetch(sum + p.row[i + kAhead] * width, 1);
+        __builtin_prefetch(src + p.entry[i + kAhead] * width);
+      }
+      const T* from = src + p.entry[i] * width;
+      Accumulate<T>* to = sum + p.row[i] * width;
+      for (int64_t k = 0; k < width; ++k) to[k] += to_accumulate(from[k]);
+    }
+    for (int i = 0; count && i < p.count; ++i) ++count[p.row[i]];
+  });
 }
 
 // out[i] = sums[i] + sums[stride + i] + ... for i in [begin, end)
@@ -50,15 +94,19 @@ bool scatter_add(const ScatterArgs& a, Range entries, Range rows, void* sum, int
   bool good = true;
   dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
-    using A = Accumulate<T>;
+    using I = typename decltype(i)::type;
+    Accumulate<T>* sums = static_cast<Accumulate<T>*>(sum);
     const int64_t size = rows.end - rows.begin;
-    std::memset(sum, 0, size * a.width() * sizeof(A));
+    std::memset(sum, 0, size * a.width() * sizeof(*sums));
     if (count) std::memset(count, 0, size * sizeof(int64_t));
     with_width(a.width(), [&](auto width) {
-      good = pick<typename decltype(i)::type>(a, entries, rows, [&](const Picked& p) {
-        add_picked(p, static_cast<const T*>(a.src) + p.first * width, width, static_cast<A*>(sum));
-        for (int e = 0; count && e < p.count; ++e) ++count[p.row[e]];
-      });
+      if (size < a.rows()) {
+        good = add_range<T, I>(a, entries, rows, width, sums, count);
+      } else if (a.elements) {
+        good = add_all<true, T, I>(a, entries, width, sums, count);
+      } else {
+        good = add_all<false, T, I>(a, entries, width, sums, count);
+      }
     });
   });
   return good;
@@ -126,7 +174,7 @@ bool scatter_one(const ScatterArgs& a, bool mean, bool alone, char* out) {
 
 // src: [B, L, K], index: [B or 1, L, K or 1]. Returns [B, dim_size, K]
 Tensor scatter_reduce(const Tensor& src, const Tensor& index, int64_t dim_size, const std::string& reduce) {
-  const Tensor values = torch::stable::contiguous(src), places = torch::stable::contiguous(index);
+  const Tensor values = as_contiguous(src), places = as_contiguous(index);
   const Tensor out = allocate({src.size(0), dim_size, src.size(2)}, src.scalar_type());
   const auto [result, none] = scatter_batches(
       values, places, dim_size, out, nullptr,

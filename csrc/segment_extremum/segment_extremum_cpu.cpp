@@ -215,7 +215,7 @@ namespace {
 
 // src: [B, L, K], indptr: [S + 1]. Returns out and arg, [B, S, K]
 std::tuple<Tensor, Tensor> segment_extremum(const Tensor& src, const Tensor& indptr, const std::string& reduce) {
-  const Tensor values = torch::stable::contiguous(src), bounds = torch::stable::contiguous(indptr);
+  const Tensor values = as_contiguous(src), bounds = as_contiguous(indptr);
   const Segments segments(bounds);
   segments.check(src.size(1));
   const int64_t batches = src.size(0), features = src.size(2);

@@ -56,7 +56,7 @@ struct Stack {
   // In the accumulation type; each matrix contiguous, by rows or by columns.
   static Tensor dense(const Tensor& t) {
     const bool turned = t.stride(0) == t.size(1) * t.size(2) && t.stride(1) == 1 && t.stride(2) == t.size(1);
-    const Tensor laid = turned ? t : torch::stable::contiguous(t);
+    const Tensor laid = turned ? t : as_contiguous(t);
     if (t.scalar_type() == accumulate_type(t)) return laid;
     const Tensor source = turned ? torch::stable::transpose(t, 1, 2) : laid;
     Tensor wide = allocate({source.size(0), source.size(1), source.size(2)}, accumulate_type(t));
@@ -67,7 +67,7 @@ struct Stack {
 
 // x: [L, F_in], indptr: [S + 1], weight: [S, F_in, F_out]. Returns [L, F_out]
 Tensor segment_matmul(const Tensor& x, const Tensor& indptr, const Tensor& weight) {
-  const Tensor rows = torch::stable::contiguous(x), bounds = torch::stable::contiguous(indptr);
+  const Tensor rows = as_contiguous(x), bounds = as_contiguous(indptr);
   const Segments segments(bounds);
   STD_TORCH_CHECK(segments.count == weight.size(0), "indptr must have an entry more than there are weights");
   segments.check(x.size(0), true);
@@ -103,8 +103,8 @@ void add(const void* from, void* to, int64_t size) {
 
 // x: [L, F_in], indptr: [S + 1], grad: [L, F_out]. Returns [S, F_in, F_out]
 Tensor segment_outer(const Tensor& x, const Tensor& indptr, const Tensor& grad) {
-  const Tensor left = torch::stable::contiguous(x), right = torch::stable::contiguous(grad);
-  const Tensor bounds = torch::stable::contiguous(indptr);
+  const Tensor left = as_contiguous(x), right = as_contiguous(grad);
+  const Tensor bounds = as_contiguous(indptr);
   const Segments segments(bounds);
   segments.check(x.size(0), true);
   const int64_t f_in = x.size(1), f_out = grad.size(1), size = f_in * f_out;

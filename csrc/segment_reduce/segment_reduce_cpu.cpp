@@ -192,7 +192,7 @@ namespace {
 
 // src: [B, L, K], indptr: [S + 1]. Returns [B, S, K]
 Tensor segment_reduce(const Tensor& src, const Tensor& indptr, const std::string& reduce) {
-  const Tensor values = torch::stable::contiguous(src), bounds = torch::stable::contiguous(indptr);
+  const Tensor values = as_contiguous(src), bounds = as_contiguous(indptr);
   const Segments segments(bounds);
   segments.check(src.size(1));
   Tensor out = allocate({src.size(0), segments.count, src.size(2)}, src.scalar_type());

@@ -53,37 +53,36 @@ inline void sum_edges(const SpmmArgs& a, I begin, I end, I last, int64_t first, 
   for (int r = 0; r < kRegisters; ++r) store_sum(sum[r], first + r * L);
 }
 
+// All features of the edges [begin, end): their sum times `scale` to out, or as it is to `partial` where there is one.
 template <int kHeads, typename T, typename I>
-void rows(const SpmmArgs& a, const HeadLayout& layout, int64_t row_begin, int64_t row_end) {
+__attribute__((noinline)) void sum_row(
+    const SpmmArgs& a, const HeadLayout& layout, I begin, I end, I last, Accumulate<T> scale, T* out,
+    Accumulate<T>* partial) {
   using A = Accumulate<T>;
-  const I* indptr = static_cast<const I*>(a.indptr);
-  const I last = indptr[row_end];
-  for (int64_t row = row_begin; row < row_end; ++row) {
-    const I begin = indptr[row], end = indptr[row + 1];
-    if (end - begin > kLongRow) continue;
-    T* out = static_cast<T*>(a.out) + row * a.features;
-    const A scale = a.mean && end > begin ? A(1) / A(end - begin) : A(1);
-    for (int64_t region = 0; region < layout.regions; ++region) {
-      const int64_t from = region * layout.width;
-      for_registers<8>(from, from + layout.width, kLanes<A>, [&](auto registers, int64_t first, int width) {
-        sum_edges<registers.value, kHeads, T, I>(a, begin, end, last, first, width, [&](Vec<A> sum, int64_t feature) {
+  for (int64_t region = 0; region < layout.regions; ++region) {
+    const int64_t from = region * layout.width;
+    for_registers<8>(from, from + layout.width, kLanes<A>, [&](auto registers, int64_t first, int width) {
+      sum_edges<registers.value, kHeads, T, I>(a, begin, end, last, first, width, [&](Vec<A> sum, int64_t feature) {
+        if (partial) {
+          store_some<A>(sum, partial + feature, width);
+        } else {
           store_some<A>(sum * scale, out + feature, width);
-        });
+        }
       });
-    }
+    });
   }
 }
 
 template <int kHeads, typename T, typename I>
-void piece(const SpmmArgs& a, const HeadLayout& layout, I begin, I end, Accumulate<T>* partial) {
+void rows(const SpmmArgs& a, const HeadLayout& layout, int64_t row_begin, int64_t row_end) {
   using A = Accumulate<T>;
-  for (int64_t region = 0; region < layout.regions; ++region) {
-    const int64_t from = region * layout.width;
-    for_registers<4>(from, from + layout.width, kLanes<A>, [&](auto registers, int64_t first, int width) {
-      sum_edges<registers.value, kHeads, T, I>(a, begin, end, end, first, width, [&](Vec<A> sum, int64_t feature) {
-        store_some<A>(sum, partial + feature, width);
-      });
-    });
+  const I* indptr = static_cast<const I*>(a.indptr);
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const I begin = indptr[row], end = indptr[row + 1];
+    if (end - begin > kLongRow) continue;
+    const A scale = a.mean && end > begin ? A(1) / A(end - begin) : A(1);
+    T* out = static_cast<T*>(a.out) + row * a.features;
+    sum_row<kHeads, T, I>(a, layout, begin, end, indptr[row_end], scale, out, nullptr);
   }
 }
 
@@ -115,7 +114,7 @@ void spmm_piece(const SpmmArgs& a, int64_t begin, int64_t end, void* partial) {
   dispatch(a, [&](auto t, auto i, auto heads, const HeadLayout& layout) {
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
-    piece<heads.value, T, I>(a, layout, I(begin), I(end), static_cast<Accumulate<T>*>(partial));
+    sum_row<heads.value, T, I>(a, layout, I(begin), I(end), I(end), 1, nullptr, static_cast<Accumulate<T>*>(partial));
   });
 }
 

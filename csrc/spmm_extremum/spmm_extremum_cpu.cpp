@@ -83,8 +83,9 @@ inline void best_of_edges(const ExtremumArgs& a, int64_t begin, int64_t end, int
     for_registers<4>(from, from + region, L, [&](auto registers, int64_t first, int width) {
       const auto store = [&](auto best, auto winner, int64_t feature) { found(best, winner, feature, width); };
       constexpr int R = registers.value;
-      if (!best_edges<R, kLargest, kArg, false, T, I>(a, begin, end, last, first, width, store)) {
-        best_edges<R, kLargest, kArg, true, T, I>(a, begin, end, last, first, width, store);
+      if (best_edges<R, kLargest, kArg, false, T, I>(a, begin, end, last, first, width, store)) return;
+      for (int r = 0; r < R; ++r) {
+        best_edges<1, kLargest, true, true, T, I>(a, begin, end, last, first + r * L, width, store);
       }
     });
   }

@@ -102,7 +102,7 @@ void each_row(const Tensor& arg, const F& walk) {
 
 // value, arg: [B, N, K]. Returns [B, length, K]
 Tensor put_winners(const Tensor& value, const Tensor& arg, int64_t length) {
-  const Tensor values = torch::stable::contiguous(value), args = torch::stable::contiguous(arg);
+  const Tensor values = as_contiguous(value), args = as_contiguous(arg);
   Tensor out = allocate({value.size(0), length, value.size(2)}, value.scalar_type());
   char* data = static_cast<char*>(out.mutable_data_ptr());
   constexpr int64_t kBlock = 1 << 18;
@@ -122,7 +122,7 @@ Tensor put_winners(const Tensor& value, const Tensor& arg, int64_t length) {
 
 // x: [B, L, K], arg: [B, N, K]. Returns [B, N, K]
 Tensor take_winners(const Tensor& x, const Tensor& arg) {
-  const Tensor values = torch::stable::contiguous(x), args = torch::stable::contiguous(arg);
+  const Tensor values = as_contiguous(x), args = as_contiguous(arg);
   Tensor out = allocate({arg.size(0), arg.size(1), arg.size(2)}, x.scalar_type());
   if (arg.numel() == 0) return out;
   const WinnersArgs winners{

@@ -21,12 +21,16 @@ def axis(src: Tensor, dim: int) -> int:
 
 def flatten(src: Tensor, dim: int) -> Tensor:
     """[B, L, K]: the axes before dim, dim, the axes after it."""
+    if dim == 0 and src.dim() == 2:
+        return src.unsqueeze(0)
     shape = src.shape
     return src.reshape(math.prod(shape[:dim]), shape[dim], math.prod(shape[dim + 1 :]))
 
 
 def unflatten(out: Tensor, src: Tensor, dim: int) -> Tensor:
     """[B, N, K] in the shape of src, with N in place of its axis dim."""
+    if dim == 0 and src.dim() == 2:
+        return out.squeeze(0)
     return out.reshape(*src.shape[:dim], out.shape[1], *src.shape[dim + 1 :])
 
 

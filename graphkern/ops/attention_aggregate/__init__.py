@@ -86,7 +86,8 @@ ATTENTION_AGGREGATE = Op(
 )
 ATTENTION_AGGREGATE_BACKWARD = Op(
     "attention_aggregate_backward",
-    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, {_OPTIONS})"
+    " -> (Tensor, Tensor, Tensor)",
     reference=reference.attention_aggregate_backward,
     fake=_fake_backward,
 )

@@ -105,8 +105,8 @@ GAT_AGGREGATE = Op(
 )
 GAT_AGGREGATE_BACKWARD = Op(
     "gat_aggregate_backward",
-    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, Tensor positive_out, Tensor positive_total,"
-    f" {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, Tensor positive_out,"
+    f" Tensor positive_total, {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
     reference=reference.gat_aggregate_backward,
     fake=_fake_backward,
 )

@@ -33,13 +33,11 @@ def gather_csr(src: Tensor, indptr: Tensor, dim: int = 0, output_size: int | Non
     _check.floating(src=src)
     dim = _axis.axis(src, dim)
     _axis.is_indptr(indptr, src, src.shape[dim])
-    if output_size is None:
-        output_size = int(indptr[-1].item())
-        if torch.compiler.is_compiling():
-            torch._check(output_size >= 0)
-        elif output_size < 0:
-            raise ValueError(f"indptr must not be negative but ends at {output_size}")
-    length = output_size
+    length: Any = indptr[-1].item() if output_size is None else output_size
+    if torch.compiler.is_compiling():
+        torch._check(length >= 0)
+    elif length < 0:
+        raise ValueError(f"the result cannot have {length} entries")
 
     def check() -> None:
         _axis.indptr_values(indptr, length)

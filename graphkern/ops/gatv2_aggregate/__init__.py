@@ -87,7 +87,8 @@ GATV2_AGGREGATE = Op(
 )
 GATV2_AGGREGATE_BACKWARD = Op(
     "gatv2_aggregate_backward",
-    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, {_OPTIONS})"
+    " -> (Tensor, Tensor, Tensor)",
     reference=reference.gatv2_aggregate_backward,
     fake=_fake_backward,
 )

@@ -44,9 +44,10 @@ def scatter_reduce(
     Returns: shape of src with N along dim, dtype of src. The same bits for any number of threads.
     Raises: TypeError for an integer src, another dtype of index or out; ValueError for a wrong shape, device, dim or
         reduce, or (CPU, eager) an index out of range.
-    Cost: reads src and index, writes the result (max and min: and an index for each entry). With an index of src's
-        shape no other memory; else that of the index, and a copy of the result in float32 for halves. Differentiable
-        twice in src and out.
+    Cost: reads src and index, writes the result (max and min: and an index for each entry). Other memory: the index
+        once more, sorted, where rows of 16 values or more share an entry of it; else at most half as many accumulators
+        as src has values (max and min: with a position each). The gradient is a gather. Differentiable twice in src
+        and out.
     Source: torch_scatter 2.1, scatter (github.com/rusty1s/pytorch_scatter).
     """
     _check.floating(src=src, **({} if out is None else {"out": out}))
@@ -85,7 +86,11 @@ def _size(index: Tensor, dim_size: int | None, src: Tensor, dim: int, out: Tenso
             raise ValueError(f"out {list(out.shape)} does not fit src {list(src.shape)} along dim {dim} ({dim_size=})")
         return size
     if dim_size is None:
-        return int(index.max()) + 1 if index.numel() else 0
+        largest: Any = index.max().item() if index.numel() else -1
+        if torch.compiler.is_compiling():
+            torch._check(largest >= 0)
+            return largest + 1
+        return max(largest, -1) + 1
     if dim_size < 0:
         raise ValueError(f"dim_size must not be negative but is {dim_size}")
     return dim_size
@@ -93,6 +98,8 @@ def _size(index: Tensor, dim_size: int | None, src: Tensor, dim: int, out: Tenso
 
 def _flat_index(index: Tensor, src: Tensor, dim: int) -> Tensor:
     """[B or 1, L, K or 1]: axes along which the index repeats are not walked, given as such or by a stride of 0."""
+    if index.dim() == 1 and index.shape[0] == src.shape[dim]:
+        return index.view(1, -1, 1)
     places = dim if index.dim() == 1 else 0
     shape = [1] * places + list(index.shape)
     shape += [1] * (src.dim() - len(shape))

@@ -30,9 +30,10 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
             equal edges takes the gradient.
     Returns: [N, F] or [N, H, D], dtype of x.
     Raises: TypeError for an integer or mixed dtype; ValueError for a wrong shape, device or reduce.
-    Cost: reads E F features, E indices and E H weights, writes N F values (max and min with a gradient: N F indices more). No other memory, but on
-        CUDA E F / 1024 accumulators where a row has over 1024 edges. The gradient for x is the
-        same product on adj.t(). Differentiable twice in x and weight.
+    Cost: reads E F features, E indices and E H weights, writes N F values (max and min with a gradient: N F indices
+        more). No other memory but for rows of over 1024 edges: F accumulators for each 1024. The gradient of sum and
+        mean for x is the same product on adj.t(); that of max and min takes N F additions. Differentiable twice in x
+        and weight.
     """
     _check.is_csr(adj)
     if weight is None:
@@ -45,20 +46,18 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
     if reduce not in REDUCES:
         raise ValueError(f"reduce must be one of {', '.join(REDUCES)} but is {reduce!r}")
     flat = x if x.dim() == 2 else x.flatten(1)
-    needs_transpose = torch.is_grad_enabled() and (x.requires_grad or (weight is not None and weight.requires_grad))
-    weight = _weight_by_head(adj, x, weight)
-    indptr, indices, edge, *transpose = adj.tensors(needs_transpose)
+    needs_grad = torch.is_grad_enabled() and (x.requires_grad or (weight is not None and weight.requires_grad))
+    if weight is not None:
+        weight = _weight_by_head(adj, x, weight)
+    graph = adj.tensors(transpose=needs_grad)
     if reduce in ("sum", "mean"):
-        call = SPMM if needs_transpose else SPMM.forward_only
-        out = call(indptr, indices, edge, *transpose, flat, weight, reduce)
+        out = (SPMM if needs_grad else SPMM.forward_only)(*graph, flat, weight, reduce)
     else:
-        out, _arg = SPMM_EXTREMUM(indptr, indices, *transpose, flat, weight, reduce, needs_transpose)
+        out, _arg = SPMM_EXTREMUM(*graph[:2], *graph[3:], flat, weight, reduce, needs_grad)
     return out if x.dim() == 2 else out.view(adj.num_rows, *x.shape[1:])
 
 
-def _weight_by_head(adj: CSR, x: Tensor, weight: Tensor | None) -> Tensor | None:
-    if weight is None:
-        return None
+def _weight_by_head(adj: CSR, x: Tensor, weight: Tensor) -> Tensor:
     if weight.dim() not in (1, 2) or weight.shape[0] != adj.num_edges:
         raise ValueError(
             f"weight has {weight.shape[0] if weight.dim() else 'no'} rows but adj has {adj.num_edges} edges"
