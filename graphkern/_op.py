@@ -64,13 +64,13 @@ class Op:
         return f"{NAMESPACE}::{self.name}"
 
     def __call__(self, *args):
-        if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
+        if not torch.compiler.is_compiling() and torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
             return self._call(*args)
         return self.forward_only(*args)
 
     def forward_only(self, *args):
         """A call whose arguments are known to ask for no gradient."""
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():  # the compiler sees to gradients
             return self._call(*args)
         with torch._C._AutoDispatchBelowAutograd():  # where torch.library's autograd in Python ends up, 10 us later
             return self._call(*args)
