@@ -64,8 +64,9 @@ def test_works_without_native_libraries(tmp_path):
 
 
 @pytest.mark.skipif(not OBJECTS or shutil.which("nm") is None, reason="no build folder here, or no nm")
-def test_wider_instruction_sets_leave_no_weak_symbols():
-    """A weak symbol from an AVX-512 object may be the copy that the linker keeps for every processor."""
+def test_wider_instruction_sets_share_no_weak_symbols():
+    """A weak symbol from an AVX-512 object may be the copy that the linker keeps for every processor, unless its name
+    says which instruction set it is for."""
     printed = subprocess.run(["nm", "-C", *OBJECTS], capture_output=True, text=True, check=True).stdout
     weak = [line for line in printed.splitlines() if line[17:18] in "VWu" and line[17:18]]
-    assert not weak
+    assert not [line for line in weak if "graphkern::avx2::" not in line and "graphkern::avx512::" not in line]
