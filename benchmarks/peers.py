@@ -255,8 +255,14 @@ def _attend(adj: CSR, row: Tensor, message: Tensor, score: Tensor) -> Tensor:
     return weighted.new_zeros(adj.num_rows, *weighted.shape[1:]).index_add_(0, row, weighted)
 
 
+def _same_weights(options: dict) -> None:
+    if options.get("dropout_p", 0) > 0:
+        raise Absent("would draw another dropout")
+
+
 @peer("gat_aggregate", "gather, softmax, index_add_")
-def _gat(adj: CSR, x: Tensor, alpha_src: Tensor, alpha_dst: Tensor, negative_slope: float = 0.2) -> Call:
+def _gat(adj: CSR, x: Tensor, alpha_src: Tensor, alpha_dst: Tensor, negative_slope: float = 0.2, **options) -> Call:
+    _same_weights(options)
     row, column = _edges(adj, x)
 
     def call() -> Tensor:
@@ -267,7 +273,8 @@ def _gat(adj: CSR, x: Tensor, alpha_src: Tensor, alpha_dst: Tensor, negative_slo
 
 
 @peer("gatv2_aggregate", "gather, softmax, index_add_")
-def _gatv2(adj: CSR, x_src: Tensor, x_dst: Tensor, att: Tensor, negative_slope: float = 0.2) -> Call:
+def _gatv2(adj: CSR, x_src: Tensor, x_dst: Tensor, att: Tensor, negative_slope: float = 0.2, **options) -> Call:
+    _same_weights(options)
     row, column = _edges(adj, x_src, x_dst)
 
     def call() -> Tensor:
@@ -279,7 +286,8 @@ def _gatv2(adj: CSR, x_src: Tensor, x_dst: Tensor, att: Tensor, negative_slope: 
 
 
 @peer("attention_aggregate", "gather, softmax, index_add_")
-def _attention(adj: CSR, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Call:
+def _attention(adj: CSR, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None, **options) -> Call:
+    _same_weights(options)
     row, column = _edges(adj, q, k, v)
     factor = q.shape[-1] ** -0.5 if scale is None else scale
     return lambda: _attend(adj, row, v[column], (q[row] * k[column]).sum(-1) * factor)
