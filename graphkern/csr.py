@@ -19,6 +19,9 @@ INDEX_DTYPES = (torch.int32, torch.int64)
 # How a graph enters an op: the CSR, its transpose, and for both the row of `weight` that each stored edge reads
 # (`edge`, `t_edge`; None is the identity). Backward passes swap the two halves.
 GRAPH_SCHEMA = "Tensor indptr, Tensor indices, Tensor? edge, Tensor? t_indptr, Tensor? t_indices, Tensor? t_edge"
+# For ops whose edges are in CSR order already: `edge` is the identity. Gradients are given the transposed half.
+ORDERED_GRAPH_SCHEMA = "Tensor indptr, Tensor indices, Tensor? t_indptr, Tensor? t_indices, Tensor? t_edge"
+ORDERED_GRAPH_GRADIENT_SCHEMA = ORDERED_GRAPH_SCHEMA.replace("?", "")
 GraphTensors = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 
@@ -98,8 +101,8 @@ class CSR:
             raise ValueError(f"edge_index must be [2, E] but is {list(edge_index.shape)}")
         _check_index_dtype(edge_index, "edge_index")
         source, destination = edge_index[0].contiguous(), edge_index[1].contiguous()
-        _check_range(source, num_cols, "edge_index[0] (source)")
-        _check_range(destination, num_rows, "edge_index[1] (destination)")
+        check_range(source, num_cols, "edge_index[0] (source)")
+        check_range(destination, num_rows, "edge_index[1] (destination)")
         indptr, edge_id = torch.ops.graphkern.counting_sort(destination, num_rows)
         return cls(indptr, source[edge_id], num_cols, edge_id=edge_id, validate=False)
 
@@ -208,6 +211,11 @@ class CSR:
             object.__setattr__(self, "_permutation", inverse)
         return self.indptr, self.indices, None, other.indptr, other.indices, self._permutation
 
+    def ordered_tensors(self, transpose: bool) -> tuple[Tensor | None, ...]:
+        """The tensors of ORDERED_GRAPH_SCHEMA; the transposed half only where a gradient will need it."""
+        indptr, indices, _edge, *transposed = self.tensors(transpose)
+        return indptr, indices, *transposed
+
     @property
     def edge_id(self) -> Tensor:
         if self._edge_id is None:
@@ -264,7 +272,7 @@ def _check_values(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
     if bool(falls.any()):
         row = int(falls.to(torch.uint8).argmax())
         raise ValueError(f"indptr must not decrease but indptr[{row + 1}] < indptr[{row}]")
-    _check_range(indices, num_cols, "indices")
+    check_range(indices, num_cols, "indices")
 
 
 def _check_index_dtype(index: Tensor, name: str) -> None:
@@ -272,8 +280,9 @@ def _check_index_dtype(index: Tensor, name: str) -> None:
         raise TypeError(f"{name} must be int32 or int64 but is {index.dtype}")
 
 
-def _check_range(index: Tensor, size: int, name: str) -> None:
-    if index.shape[0] == 0:
+def check_range(index: Tensor, size: int, name: str) -> None:
+    """ValueError unless each value is in [0, size). Reads them."""
+    if index.numel() == 0:
         return
     low, high = (int(bound) for bound in torch.aminmax(index))
     if low < 0 or high >= size:

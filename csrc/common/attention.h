@@ -286,17 +286,6 @@ inline void keep_factors(const Dropout& dropout, const Edges& edges, const Heads
   }
 }
 
-// Calls f(heads in a register as a constant).
-template <typename A, typename F>
-inline void dispatch_heads(const HeadLayout& layout, const F& f) {
-  constexpr int L = kLanes<A>;
-  if (layout.heads_in_register == 2) return f(std::integral_constant<int, 2>{});
-  if (layout.heads_in_register == 4 && L >= 4) return f(std::integral_constant<int, L >= 4 ? 4 : 1>{});
-  if (layout.heads_in_register == 8 && L >= 8) return f(std::integral_constant<int, L >= 8 ? 8 : 1>{});
-  if (layout.heads_in_register == 16 && L >= 16) return f(std::integral_constant<int, L >= 16 ? 16 : 1>{});
-  f(std::integral_constant<int, 1>{});
-}
-
 // Calls f(value type, heads in a register as a constant, layout).
 template <typename F>
 inline void dispatch_attention(Value value, const Heads& heads, const F& f) {
@@ -342,16 +331,6 @@ inline void weighted_sums(
   for (int s = 0; s < kSets; ++s) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRegisters; ++r) finish(s, r, sum[s][r]);
-  }
-}
-
-// out[f] = partials[0][f] + partials[1][f] + ..., for the first `features` of each partial [width]
-template <typename T>
-inline void merge_sums(const Accumulate<T>* partials, int64_t count, int64_t width, int64_t features, T* out) {
-  for (int64_t f = 0; f < features; ++f) {
-    Accumulate<T> sum = 0;
-    for (int64_t p = 0; p < count; ++p) sum += partials[p * width + f];
-    from_accumulate(sum, out + f);
   }
 }
 

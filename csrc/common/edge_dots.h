@@ -5,30 +5,6 @@
 
 namespace graphkern::GK_ISA {
 
-// The sums of the lanes of four registers, in the order of the registers; repeated over the lanes.
-template <typename A, int... kLane>
-__attribute__((always_inline)) inline Vec<A> sum_four(const Vec<A>* v, std::integer_sequence<int, kLane...>) {
-  constexpr int L = kLanes<A>;
-  static_assert(L >= 4);
-  if constexpr (sizeof(A) == 4) {  // within blocks of 128 bits, which shuffles do not leave
-    const auto pair = [](Vec<A> a, Vec<A> b) {
-      return __builtin_shufflevector(a, b, (kLane / 4 * 4 + kLane % 2 * 2 + (kLane % 4 / 2) * L)...) +
-             __builtin_shufflevector(a, b, (kLane / 4 * 4 + kLane % 2 * 2 + 1 + (kLane % 4 / 2) * L)...);
-    };
-    return fold_sum<A>(pair(pair(v[0], v[1]), pair(v[2], v[3])), 4);
-  } else {
-    const auto pair = [](Vec<A> a, Vec<A> b) {
-      return __builtin_shufflevector(a, b, (kLane / 2 * 2 + kLane % 2 * L)...) +
-             __builtin_shufflevector(a, b, (kLane / 2 * 2 + 1 + kLane % 2 * L)...);
-    };
-    const Vec<A> low = pair(v[0], v[1]), high = pair(v[2], v[3]);  // pairs of sums, to add up over the blocks
-    return fold_sum<A>(
-        __builtin_shufflevector(low, high, (kLane % 4 < 2 ? kLane : kLane + L)...) +
-            __builtin_shufflevector(low, high, (kLane % 4 < 2 ? kLane + 2 : kLane - 2 + L)...),
-        4);
-  }
-}
-
 // What edge_dots prefetches: rows of features for the edges of this row, and for those of later ones; or null.
 template <typename T>
 struct Ahead {
@@ -72,8 +48,7 @@ inline void dots_by_four(
       if (d < depth) add(d, int(depth - d));
 #pragma GCC unroll 2
       for (int r = 0; r < kResults; ++r) {
-        const Vec<A> dots = sum_four<A>(sum + 4 * r, std::make_integer_sequence<int, L>{});
-        store_partial<A>(dots, out + (e + r * kShare) * heads.heads + head, 4);
+        store_lanes<4, A>(sum_lanes<L, 4, A>(sum + 4 * r), out + (e + r * kShare) * heads.heads + head);
       }
     }
   }

@@ -61,17 +61,15 @@ template <typename R, typename P, typename M>
 void reduce_row_blocks(
     const Tensor& indptr, const RowBlocks& blocks, int64_t operations_per_edge, int64_t bytes, const R& rows,
     const P& piece, const M& merge) {
-  const std::vector<Piece> pieces = long_row_pieces(indptr);
+  const std::vector<Piece> pieces = Segments(indptr).long_pieces();
   const int64_t num_pieces = pieces.size();
   std::vector<char> partials(num_pieces * bytes);
   const int64_t threads = useful_threads((blocks.num_rows + num_pieces * kLongRow) * operations_per_edge);
   parallel_tasks(num_pieces + blocks.count, threads, [&](int64_t i) {
     i < num_pieces ? piece(pieces[i], partials.data() + i * bytes) : rows(i - num_pieces);
   });
-  for (size_t first = 0, last = 0; first < pieces.size(); first = last) {
-    while (last < pieces.size() && pieces[last].row == pieces[first].row) ++last;
-    merge(pieces[first].row, partials.data() + first * bytes, int64_t(last - first));
-  }
+  for_long_rows(
+      pieces, [&](int64_t row, int64_t first, int64_t count) { merge(row, partials.data() + first * bytes, count); });
 }
 
 // sum[at + f] += partials[0][f] + partials[1][f] + ..., in the accumulation type; partials: [count, width]
@@ -84,15 +82,6 @@ inline void add_partials(const void* partials, int64_t count, int64_t width, Ten
     }
   };
   sum.scalar_type() == ScalarType::Double ? add(double{}) : add(float{});
-}
-
-inline void narrow(const Tensor& sum, Tensor& out) {
-  baseline::dispatch_value(value_of(out), [&](auto t) {
-    using T = typename decltype(t)::type;
-    const auto* from = static_cast<const baseline::Accumulate<T>*>(sum.const_data_ptr());
-    for (int64_t i = 0; i < sum.numel(); ++i)
-      baseline::from_accumulate(from[i], static_cast<T*>(out.mutable_data_ptr()) + i);
-  });
 }
 
 // One side of a walk: its features, those whose products are the gradients of weights, and the gradients of both.

@@ -52,6 +52,17 @@ inline HeadLayout head_layout(int64_t features, int64_t heads, int64_t lanes) {
   return {heads, depth, 1};
 }
 
+// Calls f(heads in a register as a constant).
+template <typename A, typename F>
+inline void dispatch_heads(const HeadLayout& layout, const F& f) {
+  constexpr int L = kLanes<A>;
+  if (layout.heads_in_register == 2) return f(std::integral_constant<int, 2>{});
+  if (layout.heads_in_register == 4 && L >= 4) return f(std::integral_constant<int, L >= 4 ? 4 : 1>{});
+  if (layout.heads_in_register == 8 && L >= 8) return f(std::integral_constant<int, L >= 8 ? 8 : 1>{});
+  if (layout.heads_in_register == 16 && L >= 16) return f(std::integral_constant<int, L >= 16 ? 16 : 1>{});
+  f(std::integral_constant<int, 1>{});
+}
+
 // Calls f(number of registers as a constant, first feature, width) until [first, last) is covered. A width below a
 // register means a partial one; a full register at the end may overlap the one before.
 template <int kMaxRegisters, typename F>
@@ -91,13 +102,13 @@ inline void store_some(Vec<A> v, T* to, int width) {
   }
 }
 
-// out[f] = scale * (partials[0][f] + partials[1][f] + ...), partials: [count, features]
+// out[f] = scale * (partials[0][f] + partials[1][f] + ...) for the first `features` of each partial [width]
 template <typename T>
-inline void merge_sums(const void* partials, int64_t count, int64_t features, Accumulate<T> scale, T* out) {
-  using A = Accumulate<T>;
+inline void merge_sums(
+    const Accumulate<T>* partials, int64_t count, int64_t width, int64_t features, Accumulate<T> scale, T* out) {
   for (int64_t f = 0; f < features; ++f) {
-    A sum = 0;
-    for (int64_t p = 0; p < count; ++p) sum += static_cast<const A*>(partials)[p * features + f];
+    Accumulate<T> sum = 0;
+    for (int64_t p = 0; p < count; ++p) sum += partials[p * width + f];
     from_accumulate(sum * scale, out + f);
   }
 }

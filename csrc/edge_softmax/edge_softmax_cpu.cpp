@@ -188,7 +188,7 @@ Tensor run_edge_softmax(const Tensor& indptr, const Tensor* score, const Tensor*
   const Tensor& values = score ? *score : *weight;
   const int64_t all = values.size(1), group = 64 / accumulate_bytes(values);
   Tensor out = allocate({values.size(0), all}, values.scalar_type());
-  const std::vector<Piece> pieces = long_row_pieces(indptr);
+  const std::vector<Piece> pieces = Segments(indptr).long_pieces();
   constexpr int64_t kBytes = 2 * 64;  // of a partial
   std::vector<char> partials(pieces.size() * kBytes);
   const auto partial = [&](int64_t i) { return partials.data() + i * kBytes; };
@@ -206,13 +206,12 @@ Tensor run_edge_softmax(const Tensor& indptr, const Tensor* score, const Tensor*
     args.grad = grad ? from_head(*grad, head) : nullptr;
     args.out = from_head(out, head);
     parallel_rows(
-        indptr, 4 * args.heads.heads, pieces,
+        indptr, 4 * args.heads.heads, pieces.size(),
         [&](int64_t i) { reduce(args, pieces[i].begin, pieces[i].end, partial(i)); },
         [&](int64_t begin, int64_t end) { rows(args, begin, end); });
-    for (size_t first = 0, last = 0; first < pieces.size(); first = last) {
-      while (last < pieces.size() && pieces[last].row == pieces[first].row) ++last;
-      GK_KERNEL(edge_softmax_merge)(args, partial(first), int64_t(last - first));
-    }
+    for_long_rows(pieces, [&](int64_t, int64_t first, int64_t count) {
+      GK_KERNEL(edge_softmax_merge)(args, partial(first), count);
+    });
     parallel_tasks(pieces.size(), useful_threads(pieces.size() * kLongRow), [&](int64_t i) {
       write(args, pieces[i].begin, pieces[i].end, partial(i));
     });

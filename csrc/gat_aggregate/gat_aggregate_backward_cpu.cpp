@@ -171,9 +171,9 @@ void gat_backward_merge(const GatBackwardArgs& a, int64_t row, const void* parti
     using A = Accumulate<T>;
     const int64_t features = a.heads.features(), width = features + a.heads.heads;
     const A* sums = static_cast<const A*>(partials);
-    merge_sums<T>(sums, count, width, features, static_cast<T*>(a.grad_x) + row * a.heads.stride());
+    merge_sums<T>(sums, count, width, features, 1, static_cast<T*>(a.grad_x) + row * a.heads.stride());
     T* alpha = static_cast<T*>(a.grad_alpha_src) + row * a.heads.all;
-    merge_sums<T>(sums + features, count, width, a.heads.heads, alpha);
+    merge_sums<T>(sums + features, count, width, a.heads.heads, 1, alpha);
   });
 }
 

@@ -103,7 +103,7 @@ void gather_csr_rows(const GatherCsrArgs& a, int64_t batch, int64_t row_begin, i
 }  // namespace graphkern
 
 #ifdef GK_LAUNCHER
-#include "../common/segments.h"
+#include "../common/parallel.h"
 
 namespace graphkern {
 namespace {

@@ -44,6 +44,7 @@ void gatv2_backward_merge(const PairBackwardArgs& a, int64_t row, void* partials
 }  // namespace graphkern
 
 #ifdef GK_LAUNCHER
+#include "../common/convert.h"
 #include "../common/pair_attention_launch.h"
 
 namespace graphkern {
@@ -84,7 +85,7 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_aggregate_backward(
   };
   run(indptr, graph_of(indptr, indices), false, rows, columns);
   run(t_indptr, graph_of(t_indptr, t_indices, t_edge), true, columns, rows);
-  narrow(att_sum, grad_att);
+  GK_KERNEL(narrow)(value_of(grad_att), pointer(att_sum), grad_att.mutable_data_ptr(), att_sum.numel());
   return {grad_src, grad_dst, grad_att};
 }
 

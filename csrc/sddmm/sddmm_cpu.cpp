@@ -149,9 +149,9 @@ Tensor sddmm(
                        pointer(rows), pointer(columns), out.mutable_data_ptr(), q.size(1),        heads};
   const auto short_rows = GK_KERNEL(sddmm_rows);
   const auto part = GK_KERNEL(sddmm_piece);
-  const std::vector<Piece> pieces = long_row_pieces(indptr);
+  const std::vector<Piece> pieces = Segments(indptr).long_pieces();
   parallel_rows(
-      indptr, q.size(1), pieces, [&](int64_t i) { part(args, pieces[i].row, pieces[i].begin, pieces[i].end); },
+      indptr, q.size(1), pieces.size(), [&](int64_t i) { part(args, pieces[i].row, pieces[i].begin, pieces[i].end); },
       [&](int64_t begin, int64_t end) { short_rows(args, begin, end); });
   return out;
 }

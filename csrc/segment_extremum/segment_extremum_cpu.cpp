@@ -208,7 +208,7 @@ void segment_extremum_merge(
 }  // namespace graphkern
 
 #ifdef GK_LAUNCHER
-#include "../common/segments.h"
+#include "../common/parallel.h"
 
 namespace graphkern {
 namespace {

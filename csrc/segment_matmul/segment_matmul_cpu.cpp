@@ -2,7 +2,7 @@
 
 #ifdef GK_LAUNCHER
 #include "../common/matmul.h"
-#include "../common/segments.h"
+#include "../common/parallel.h"
 
 namespace graphkern {
 namespace {

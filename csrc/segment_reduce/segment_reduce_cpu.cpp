@@ -177,7 +177,7 @@ void segment_merge(const SegmentArgs& a, int64_t batch, int64_t row, const void*
     const auto* indptr = static_cast<const typename decltype(i)::type*>(a.indptr);
     const Accumulate<T> scale = row_scale<T>(a, indptr[row + 1] - indptr[row]);
     T* out = static_cast<T*>(a.out) + (batch * a.num_segments + row) * a.features;
-    merge_sums<T>(partials, count, a.features, scale, out);
+    merge_sums<T>(static_cast<const Accumulate<T>*>(partials), count, a.features, a.features, scale, out);
   });
 }
 
@@ -185,7 +185,7 @@ void segment_merge(const SegmentArgs& a, int64_t batch, int64_t row, const void*
 }  // namespace graphkern
 
 #ifdef GK_LAUNCHER
-#include "../common/segments.h"
+#include "../common/parallel.h"
 
 namespace graphkern {
 namespace {

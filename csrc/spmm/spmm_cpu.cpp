@@ -90,15 +90,10 @@ void rows(const SpmmArgs& a, const HeadLayout& layout, int64_t row_begin, int64_
 template <typename F>
 void dispatch(const SpmmArgs& a, const F& f) {
   dispatch_value_index(a.value, a.is_64bit, [&](auto t, auto i) {
-    constexpr int L = kLanes<Accumulate<typename decltype(t)::type>>;
-    const HeadLayout layout = head_layout(a.features, a.heads, L);
-    const auto call = [&](auto heads) { f(t, i, heads, layout); };
-    if (!a.weight) return call(std::integral_constant<int, 0>{});
-    if (layout.heads_in_register == 2) return call(std::integral_constant<int, 2>{});
-    if (layout.heads_in_register == 4 && L >= 4) return call(std::integral_constant<int, L >= 4 ? 4 : 1>{});
-    if (layout.heads_in_register == 8 && L >= 8) return call(std::integral_constant<int, L >= 8 ? 8 : 1>{});
-    if (layout.heads_in_register == 16 && L >= 16) return call(std::integral_constant<int, L >= 16 ? 16 : 1>{});
-    call(std::integral_constant<int, 1>{});
+    using A = Accumulate<typename decltype(t)::type>;
+    const HeadLayout layout = head_layout(a.features, a.heads, kLanes<A>);
+    if (!a.weight) return f(t, i, std::integral_constant<int, 0>{}, layout);
+    dispatch_heads<A>(layout, [&](auto heads) { f(t, i, heads, layout); });
   });
 }
 
@@ -123,8 +118,9 @@ void spmm_merge(const SpmmArgs& a, int64_t row, const void* partials, int64_t co
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
     const I* indptr = static_cast<const I*>(a.indptr);
+    const auto* sums = static_cast<const Accumulate<T>*>(partials);
     const Accumulate<T> scale = a.mean ? Accumulate<T>(1) / (indptr[row + 1] - indptr[row]) : 1;
-    merge_sums<T>(partials, count, a.features, scale, static_cast<T*>(a.out) + row * a.features);
+    merge_sums<T>(sums, count, a.features, a.features, scale, static_cast<T*>(a.out) + row * a.features);
   });
 }
 

@@ -1,6 +1,5 @@
-#include <type_traits>
-
 #include "spmm_extremum_cpu.h"
+#include "../common/extremum.h"
 
 namespace graphkern {
 
@@ -11,17 +10,6 @@ GK_DECLARE_KERNEL(void, extremum_merge, const ExtremumArgs&, int64_t row, const 
 
 namespace GK_ISA {
 namespace {
-
-// Integers as wide as the accumulators of values.
-template <typename A>
-using Offset = std::conditional_t<sizeof(A) == 8, int64_t, int32_t>;
-
-// Whether a value takes the place of the best so far: NaN beats all but an earlier NaN.
-template <bool kLargest, typename V>
-inline auto beats(V value, V best) {
-  const auto better = kLargest ? value > best : value < best;
-  return better | ((value != value) & (best == best));
-}
 
 // Edges [begin, end), not empty: kRegisters registers of features from `first` on, or `width` features where those are
 // fewer. Calls found(best, winner counted from begin, feature) for each register; kArg: the winner is asked for. kNan:

@@ -37,6 +37,13 @@ class GATConv(nn.Module):
     Source: Velickovic et al. 2018 (arXiv:1710.10903).
     """
 
+    lin: nn.Linear | None
+    res: nn.Linear | None
+    lin_src: nn.Linear  # with lin_dst, in place of lin
+    lin_dst: nn.Linear
+    lin_edge: nn.Linear  # with att_edge, where there are edge features
+    att_edge: nn.Parameter
+
     def __init__(
         self,
         in_channels: int | tuple[int, int],
@@ -63,7 +70,8 @@ class GATConv(nn.Module):
         self.edge_dim = edge_dim
         self.fill_value = fill_value
         width, out_width = heads * out_channels, heads * out_channels if concat else out_channels
-        self.lin = self.lin_src = self.lin_dst = self.lin_edge = self.res = None
+        for absent in ("lin", "lin_src", "lin_dst", "lin_edge", "res"):
+            self.register_module(absent, None)
         if isinstance(in_channels, int):
             self.lin = nn.Linear(source, width, bias=False)
         else:
@@ -71,9 +79,10 @@ class GATConv(nn.Module):
             self.lin_dst = nn.Linear(destination, width, bias=False)
         self.att_src = nn.Parameter(torch.empty(1, heads, out_channels))
         self.att_dst = nn.Parameter(torch.empty(1, heads, out_channels))
-        self.att_edge = nn.Parameter(torch.empty(1, heads, out_channels)) if edge_dim is not None else None
+        self.register_parameter("att_edge", None)
         if edge_dim is not None:
             self.lin_edge = nn.Linear(edge_dim, width, bias=False)
+            self.att_edge = nn.Parameter(torch.empty(1, heads, out_channels))
         if residual:
             self.res = nn.Linear(destination, out_width, bias=False)
         self.bias = nn.Parameter(torch.empty(out_width)) if bias else None
@@ -122,7 +131,6 @@ class GATConv(nn.Module):
             if self.add_self_loops:
                 edge_attr = looped_features(adj, edge_attr, self.fill_value)
             alpha_edge = _score(edge_attr, self.lin_edge, self.att_edge)
-        assert lin_src is not None
         x_src = lin_src(source).view(-1, self.heads, self.out_channels)
         graph = with_self_loops(adj) if self.add_self_loops else adj
 
@@ -147,9 +155,7 @@ class GATConv(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, heads={self.heads}"
 
 
-def _score(x: Tensor, lin: nn.Linear | None, attention: Tensor | None) -> Tensor:
+def _score(x: Tensor, lin: nn.Linear, attention: Tensor) -> Tensor:
     """x [rows, F], lin F -> H D, attention a [1, H, D] -> a (W x) as (a W) x: [rows, H], without W x."""
-    assert lin is not None
-    assert attention is not None
     weight = lin.weight.view(*attention.shape[1:], -1)
     return x @ (attention.transpose(0, 1) @ weight).squeeze(1).t()

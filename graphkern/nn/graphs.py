@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from graphkern.csr import CSR, INDEX_DTYPES, row_index
+from graphkern.csr import CSR, INDEX_DTYPES, check_range, row_index
 from graphkern.nn.arguments import reduce_of
 from graphkern.ops import spmm
 
@@ -153,10 +153,7 @@ def _check_relations(adj: CSR, edge_type: Tensor, num_relations: int) -> None:
         raise TypeError(f"edge_type must be int32 or int64 but is {edge_type.dtype}")
     if edge_type.shape != (adj.num_edges,):
         raise ValueError(f"edge_type must be [{adj.num_edges}] but is {list(edge_type.shape)}")
-    if adj.num_edges > 0:
-        low, high = (int(bound) for bound in torch.aminmax(edge_type))
-        if low < 0 or high >= num_relations:
-            raise ValueError(f"edge_type must be in [0, {num_relations}) but runs from {low} to {high}")
+    check_range(edge_type, num_relations, "edge_type")
 
 
 def _group(adj: CSR, edge_type: Tensor, num_relations: int) -> Relations:

@@ -9,10 +9,6 @@ from graphkern.csr import CSR, row_index
 from graphkern.ops import _check
 from graphkern.ops.sample_neighbors.reference import philox
 
-# The transposed half is given where a gradient will need it; t_edge leads from its edges to CSR order.
-GRAPH = "Tensor indptr, Tensor indices, Tensor? t_indptr, Tensor? t_indices, Tensor? t_edge"
-BACKWARD_GRAPH = GRAPH.replace("?", "")
-NO_GRAPH = (None,) * 5
 DROPOUT_STREAM = 0x44524F50  # the fourth word of the counters that dropout draws from
 
 
@@ -36,20 +32,6 @@ def check_heads(adj: CSR, **tensors: Tensor) -> None:
 def check_shape(tensor: Tensor, name: str, *shape: int) -> None:
     if tensor.shape != shape:
         raise ValueError(f"{name} must be {list(shape)} but is {list(tensor.shape)}")
-
-
-def needs_gradient(*tensors: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
-def graph_tensors(adj: CSR, transpose: bool) -> tuple[Tensor | None, ...]:
-    """The tensors of GRAPH."""
-    indptr, indices, _edge, *transposed = adj.tensors(transpose)
-    return indptr, indices, *transposed
-
-
-def accumulate_dtype(values: Tensor) -> torch.dtype:
-    return torch.float64 if values.dtype == torch.float64 else torch.float32
 
 
 def ends(indptr: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkern.csr import INDEX_DTYPES
+from graphkern.ops import _check
 
 
 def axis(src: Tensor, dim: int) -> int:
@@ -34,19 +34,16 @@ def unflatten(out: Tensor, src: Tensor, dim: int) -> Tensor:
     return out.reshape(*src.shape[:dim], out.shape[1], *src.shape[dim + 1 :])
 
 
-def is_index(index: object, name: str, src: Tensor) -> None:
+def is_index(index: Tensor, name: str, src: Tensor) -> None:
     """An int32 or int64 tensor on the device of src."""
-    if not isinstance(index, Tensor) or index.dtype not in INDEX_DTYPES:
-        got = index.dtype if isinstance(index, Tensor) else type(index).__name__
-        raise TypeError(f"{name} must be an int32 or int64 Tensor but is {got}")
+    _check.index_dtype(index, name)
     if index.device != src.device:
         raise ValueError(f"{name} is on {index.device} but the values are on {src.device}")
 
 
-def is_indptr(indptr: object, src: Tensor, num_segments: int | None = None) -> None:
+def is_indptr(indptr: Tensor, src: Tensor, num_segments: int | None = None) -> None:
     """[S + 1] int32 or int64 on the device of src."""
     is_index(indptr, "indptr", src)
-    assert isinstance(indptr, Tensor)
     if indptr.dim() != 1 or indptr.shape[0] == 0:
         raise ValueError(f"indptr must be [S + 1] but is {list(indptr.shape)}")
     if num_segments is not None and indptr.shape[0] != num_segments + 1:
@@ -61,12 +58,6 @@ def indptr_values(indptr: Tensor, length: int, whole: bool = False) -> None:
     if first < 0 or last > length or (whole and (first > 0 or last < length)):
         wanted = f"run from 0 to {length}" if whole else f"stay in [0, {length}]"
         raise ValueError(f"indptr must {wanted} but runs from {first} to {last}")
-
-
-def index_values(index: Tensor, size: int) -> None:
-    low, high = torch.aminmax(index)
-    if low < 0 or high >= size:
-        raise ValueError(f"index must be in [0, {size}) but runs from {int(low)} to {int(high)}")
 
 
 def guarded(op: Callable, args: tuple, check: Callable[[], None]) -> Any:

@@ -5,9 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphkern.csr import CSR, INDEX_DTYPES
+from graphkern.csr import CSR, INDEX_DTYPES, check_range
 
 FLOAT_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+REDUCES = ("sum", "mean", "max", "min")
+
+
+def reduce_name(reduce: str) -> None:
+    if reduce not in REDUCES:
+        raise ValueError(f"reduce must be one of {', '.join(REDUCES)} but is {reduce!r}")
+
+
+def needs_gradient(*tensors: Tensor | None) -> bool:
+    if torch.is_grad_enabled():
+        for tensor in tensors:  # a loop, not any(): a call on a small graph would feel the generator
+            if tensor is not None and tensor.requires_grad:
+                return True
+    return False
 
 
 def is_csr(adj: object) -> None:
@@ -36,16 +50,17 @@ def same_device(adj: CSR, tensor: Tensor, name: str) -> None:
         raise ValueError(f"{name} is on {tensor.device} but adj is on {adj.device}")
 
 
-def index(tensor: Tensor, name: str, size: int) -> None:
-    """[n] int32 or int64, each in [0, size). Values are read on the CPU and in eager mode only: elsewhere a look costs
-    a synchronisation, and the kernels guard themselves."""
+def index_dtype(tensor: Tensor, name: str) -> None:
     if not isinstance(tensor, Tensor) or tensor.dtype not in INDEX_DTYPES:
         got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
         raise TypeError(f"{name} must be an int32 or int64 Tensor but is {got}")
+
+
+def index(tensor: Tensor, name: str, size: int) -> None:
+    """[n] int32 or int64, each in [0, size). Values are read on the CPU and in eager mode only: elsewhere a look costs
+    a synchronisation, and the kernels guard themselves."""
+    index_dtype(tensor, name)
     if tensor.dim() != 1:
         raise ValueError(f"{name} must be 1-D but is {list(tensor.shape)}")
-    if torch.compiler.is_compiling() or tensor.device.type != "cpu" or tensor.numel() == 0:
-        return
-    low, high = torch.aminmax(tensor)
-    if low < 0 or high >= size:
-        raise ValueError(f"{name} must be in [0, {size}) but runs from {int(low)} to {int(high)}")
+    if not torch.compiler.is_compiling() and tensor.device.type == "cpu":
+        check_range(tensor, size, name)

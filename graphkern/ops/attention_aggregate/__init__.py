@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from graphkern._op import Op
-from graphkern.csr import CSR
-from graphkern.ops import _attention
+from graphkern.csr import CSR, ORDERED_GRAPH_GRADIENT_SCHEMA, ORDERED_GRAPH_SCHEMA
+from graphkern.ops import _attention, _check
+from graphkern.ops._dtype import accumulate_dtype
 from graphkern.ops.attention_aggregate import reference
 
 
@@ -47,12 +48,12 @@ def attention_aggregate(
     _attention.check_shape(v, "v", adj.num_cols, heads, depth)
     _attention.check_dropout(dropout_p, seed)
     factor = depth**-0.5 if scale is None else float(scale)
-    graph = _attention.graph_tensors(adj, _attention.needs_gradient(q, k, v))
+    graph = adj.ordered_tensors(_check.needs_gradient(q, k, v))
     return ATTENTION_AGGREGATE(*graph, q, k, v, factor, float(dropout_p), seed)[0]
 
 
 def _fake(indptr, indices, t_indptr, t_indices, t_edge, q: Tensor, k, v, scale, dropout_p, seed):
-    return q.new_empty(q.shape), q.new_empty(q.shape[:2], dtype=_attention.accumulate_dtype(q))
+    return q.new_empty(q.shape), q.new_empty(q.shape[:2], dtype=accumulate_dtype(q.dtype))
 
 
 def _fake_backward(
@@ -70,7 +71,7 @@ def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
 
 def _backward(ctx: Any, grad: Tensor, _grad_lse: Tensor) -> tuple:
     grads = ATTENTION_AGGREGATE_BACKWARD(grad, *ctx.saved_tensors, ctx.scale, ctx.dropout_p, ctx.seed)
-    return *_attention.NO_GRAPH, *grads, None, None, None
+    return None, None, None, None, None, *grads, None, None, None
 
 
 _VALUES = "Tensor q, Tensor k, Tensor v"
@@ -78,7 +79,7 @@ _OPTIONS = "float scale, float dropout_p, int seed"
 
 ATTENTION_AGGREGATE = Op(
     "attention_aggregate",
-    f"({_attention.GRAPH}, {_VALUES}, {_OPTIONS}) -> (Tensor, Tensor)",
+    f"({ORDERED_GRAPH_SCHEMA}, {_VALUES}, {_OPTIONS}) -> (Tensor, Tensor)",
     reference=reference.attention_aggregate,
     fake=_fake,
     backward=_backward,
@@ -86,7 +87,7 @@ ATTENTION_AGGREGATE = Op(
 )
 ATTENTION_AGGREGATE_BACKWARD = Op(
     "attention_aggregate_backward",
-    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, {_OPTIONS})"
+    f"(Tensor grad, {ORDERED_GRAPH_GRADIENT_SCHEMA}, {_VALUES}, Tensor out, Tensor lse, {_OPTIONS})"
     " -> (Tensor, Tensor, Tensor)",
     reference=reference.attention_aggregate_backward,
     fake=_fake_backward,

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphkern.ops._attention import accumulate_dtype, ends, keep_scale, softmax_rows, sum_rows
+from graphkern.ops._attention import ends, keep_scale, softmax_rows, sum_rows
+from graphkern.ops._dtype import accumulate_dtype
 
 
 def attention_aggregate(
@@ -20,7 +21,7 @@ def attention_aggregate(
 ) -> tuple[Tensor, Tensor]:
     """q: [N, H, D], k, v: [M, H, D]. Returns out [N, H, D] and the scores' log-sum-exp [N, H]."""
     row, column = ends(indptr, indices)
-    accumulate = accumulate_dtype(q)
+    accumulate = accumulate_dtype(q.dtype)
     score = scale * (q.to(accumulate)[row] * k.to(accumulate)[column]).sum(-1)
     weight, lse = softmax_rows(score, row, q.shape[0])
     keep = keep_scale(row.shape[0], q.shape[1], dropout_p, seed, weight)
@@ -46,7 +47,7 @@ def attention_aggregate_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients for q, k and v; grad, out: [N, H, D]."""
     row, column = ends(indptr, indices)
-    accumulate = accumulate_dtype(q)
+    accumulate = accumulate_dtype(q.dtype)
     query, key, g = q.to(accumulate)[row], k.to(accumulate)[column], grad.to(accumulate)
     weight = (scale * (query * key).sum(-1) - lse[row]).exp()
     keep = keep_scale(row.shape[0], q.shape[1], dropout_p, seed, weight)

@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from graphkern._op import Op
-from graphkern.csr import CSR
-from graphkern.ops import _attention
+from graphkern.csr import CSR, ORDERED_GRAPH_GRADIENT_SCHEMA, ORDERED_GRAPH_SCHEMA
+from graphkern.ops import _attention, _check
+from graphkern.ops._dtype import accumulate_dtype
 from graphkern.ops.gat_aggregate import reference
 
 
@@ -50,8 +51,8 @@ def gat_aggregate(
     if alpha_edge is not None:
         _attention.check_shape(alpha_edge, "alpha_edge", adj.num_edges, heads)
     _attention.check_dropout(dropout_p, seed)
-    graph = _attention.graph_tensors(adj, _attention.needs_gradient(x, alpha_src, alpha_dst, alpha_edge))
-    keep_positive = _attention.needs_gradient(alpha_dst)
+    graph = adj.ordered_tensors(_check.needs_gradient(x, alpha_src, alpha_dst, alpha_edge))
+    keep_positive = _check.needs_gradient(alpha_dst)
     values = (x, alpha_src, alpha_dst, alpha_edge)
     return GAT_AGGREGATE(*graph, *values, float(negative_slope), float(dropout_p), seed, keep_positive)[0]
 
@@ -61,7 +62,7 @@ def _fake(
     negative_slope, dropout_p, seed, keep_positive: bool,
 ):  # fmt: skip
     rows, heads, depth = alpha_dst.shape[0], x.shape[1], x.shape[2]
-    wide = _attention.accumulate_dtype(x)
+    wide = accumulate_dtype(x.dtype)
     kept = rows if keep_positive else 0
     return (
         x.new_empty(rows, heads, depth),
@@ -89,7 +90,7 @@ def _backward(ctx: Any, grad: Tensor, *_others: Tensor) -> tuple:
     options = (ctx.negative_slope, ctx.dropout_p, ctx.seed)
     grads = GAT_AGGREGATE_BACKWARD(grad, *ctx.saved_tensors, *options)
     needed = [g if needs else None for g, needs in zip(grads, ctx.needs_input_grad[5:9], strict=True)]
-    return *_attention.NO_GRAPH, *needed, None, None, None, None
+    return None, None, None, None, None, *needed, None, None, None, None
 
 
 _VALUES = "Tensor x, Tensor alpha_src, Tensor alpha_dst, Tensor? alpha_edge"
@@ -97,7 +98,7 @@ _OPTIONS = "float negative_slope, float dropout_p, int seed"
 
 GAT_AGGREGATE = Op(
     "gat_aggregate",
-    f"({_attention.GRAPH}, {_VALUES}, {_OPTIONS}, bool keep_positive) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"({ORDERED_GRAPH_SCHEMA}, {_VALUES}, {_OPTIONS}, bool keep_positive) -> (Tensor, Tensor, Tensor, Tensor)",
     reference=reference.gat_aggregate,
     fake=_fake,
     backward=_backward,
@@ -105,7 +106,7 @@ GAT_AGGREGATE = Op(
 )
 GAT_AGGREGATE_BACKWARD = Op(
     "gat_aggregate_backward",
-    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, Tensor positive_out,"
+    f"(Tensor grad, {ORDERED_GRAPH_GRADIENT_SCHEMA}, {_VALUES}, Tensor out, Tensor lse, Tensor positive_out,"
     f" Tensor positive_total, {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
     reference=reference.gat_aggregate_backward,
     fake=_fake_backward,

@@ -3,12 +3,13 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-from graphkern.ops._attention import accumulate_dtype, ends, keep_scale, softmax_rows, sum_rows
+from graphkern.ops._attention import ends, keep_scale, softmax_rows, sum_rows
+from graphkern.ops._dtype import accumulate_dtype
 
 
 def _scores(row: Tensor, column: Tensor, alpha_src: Tensor, alpha_dst: Tensor, alpha_edge: Tensor | None) -> Tensor:
     """[E, H] before the leaky ReLU."""
-    accumulate = accumulate_dtype(alpha_src)
+    accumulate = accumulate_dtype(alpha_src.dtype)
     score = alpha_src.to(accumulate)[column] + alpha_dst.to(accumulate)[row]
     return score if alpha_edge is None else score + alpha_edge.to(accumulate)
 

@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from graphkern._op import Op
-from graphkern.csr import CSR
-from graphkern.ops import _attention
+from graphkern.csr import CSR, ORDERED_GRAPH_GRADIENT_SCHEMA, ORDERED_GRAPH_SCHEMA
+from graphkern.ops import _attention, _check
+from graphkern.ops._dtype import accumulate_dtype
 from graphkern.ops.gatv2_aggregate import reference
 
 
@@ -46,14 +47,14 @@ def gatv2_aggregate(
     _attention.check_shape(x_dst, "x_dst", adj.num_rows, heads, depth)
     _attention.check_shape(att, "att", heads, depth)
     _attention.check_dropout(dropout_p, seed)
-    graph = _attention.graph_tensors(adj, _attention.needs_gradient(x_src, x_dst, att))
+    graph = adj.ordered_tensors(_check.needs_gradient(x_src, x_dst, att))
     return GATV2_AGGREGATE(*graph, x_src, x_dst, att, float(negative_slope), float(dropout_p), seed)[0]
 
 
 def _fake(
     indptr, indices, t_indptr, t_indices, t_edge, x_src: Tensor, x_dst: Tensor, att, negative_slope, dropout_p, seed
 ):
-    return x_src.new_empty(x_dst.shape), x_src.new_empty(x_dst.shape[:2], dtype=_attention.accumulate_dtype(x_src))
+    return x_src.new_empty(x_dst.shape), x_src.new_empty(x_dst.shape[:2], dtype=accumulate_dtype(x_src.dtype))
 
 
 def _fake_backward(
@@ -71,7 +72,7 @@ def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
 
 def _backward(ctx: Any, grad: Tensor, _grad_lse: Tensor) -> tuple:
     grads = GATV2_AGGREGATE_BACKWARD(grad, *ctx.saved_tensors, ctx.negative_slope, ctx.dropout_p, ctx.seed)
-    return *_attention.NO_GRAPH, *grads, None, None, None
+    return None, None, None, None, None, *grads, None, None, None
 
 
 _VALUES = "Tensor x_src, Tensor x_dst, Tensor att"
@@ -79,7 +80,7 @@ _OPTIONS = "float negative_slope, float dropout_p, int seed"
 
 GATV2_AGGREGATE = Op(
     "gatv2_aggregate",
-    f"({_attention.GRAPH}, {_VALUES}, {_OPTIONS}) -> (Tensor, Tensor)",
+    f"({ORDERED_GRAPH_SCHEMA}, {_VALUES}, {_OPTIONS}) -> (Tensor, Tensor)",
     reference=reference.gatv2_aggregate,
     fake=_fake,
     backward=_backward,
@@ -87,7 +88,7 @@ GATV2_AGGREGATE = Op(
 )
 GATV2_AGGREGATE_BACKWARD = Op(
     "gatv2_aggregate_backward",
-    f"(Tensor grad, {_attention.BACKWARD_GRAPH}, {_VALUES}, Tensor out, Tensor lse, {_OPTIONS})"
+    f"(Tensor grad, {ORDERED_GRAPH_GRADIENT_SCHEMA}, {_VALUES}, Tensor out, Tensor lse, {_OPTIONS})"
     " -> (Tensor, Tensor, Tensor)",
     reference=reference.gatv2_aggregate_backward,
     fake=_fake_backward,

@@ -3,7 +3,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-from graphkern.ops._attention import accumulate_dtype, ends, keep_scale, softmax_rows, sum_rows
+from graphkern.ops._attention import ends, keep_scale, softmax_rows, sum_rows
+from graphkern.ops._dtype import accumulate_dtype
 
 
 def gatv2_aggregate(
@@ -21,7 +22,7 @@ def gatv2_aggregate(
 ) -> tuple[Tensor, Tensor]:
     """x_src: [M, H, D], x_dst: [N, H, D], att: [H, D]. Returns out [N, H, D] and the scores' log-sum-exp [N, H]."""
     row, column = ends(indptr, indices)
-    accumulate = accumulate_dtype(x_src)
+    accumulate = accumulate_dtype(x_src.dtype)
     source = x_src.to(accumulate)[column]
     score = (att.to(accumulate) * leaky_relu(source + x_dst.to(accumulate)[row], negative_slope)).sum(-1)
     weight, lse = softmax_rows(score, row, x_dst.shape[0])
@@ -48,7 +49,7 @@ def gatv2_aggregate_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients for x_src, x_dst and att; grad, out: [N, H, D]."""
     row, column = ends(indptr, indices)
-    accumulate = accumulate_dtype(x_src)
+    accumulate = accumulate_dtype(x_src.dtype)
     source, g, a = x_src.to(accumulate)[column], grad.to(accumulate), att.to(accumulate)
     z = source + x_dst.to(accumulate)[row]
     weight = ((a * leaky_relu(z, negative_slope)).sum(-1) - lse[row]).exp()

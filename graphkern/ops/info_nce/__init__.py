@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphkern._op import Op
 from graphkern.ops import _check
+from graphkern.ops._dtype import accumulate_dtype
 from graphkern.ops.info_nce import reference
 
 
@@ -58,7 +59,7 @@ def info_nce(
 
 
 def _temperature(temperature: float | Tensor, query: Tensor) -> Tensor:
-    dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+    dtype = accumulate_dtype(query.dtype)
     if not isinstance(temperature, Tensor):
         if not temperature > 0:
             raise ValueError(f"temperature must be positive but is {temperature}")

@@ -3,9 +3,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkern.ops._dtype import accumulate_dtype
+
 
 def _logits(query: Tensor, key: Tensor, bias: Tensor | None, scale: Tensor) -> Tensor:
-    accumulate = torch.float64 if query.dtype == torch.float64 else torch.float32
+    accumulate = accumulate_dtype(query.dtype)
     logits = query.to(accumulate) @ key.to(accumulate).T * scale.to(accumulate)
     return logits if bias is None else logits + bias.to(accumulate)
 

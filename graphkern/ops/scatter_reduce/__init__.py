@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from graphkern._op import Op
+from graphkern.csr import check_range
 from graphkern.ops import _axis, _check
+from graphkern.ops._dtype import accumulate_dtype
 from graphkern.ops.gather_index import GATHER_INDEX
 from graphkern.ops.scatter_reduce import reference
 from graphkern.ops.winners import PUT_WINNERS
-
-REDUCES = ("sum", "mean", "max", "min")
 
 
 def scatter_reduce(
@@ -53,14 +53,13 @@ def scatter_reduce(
     _check.floating(src=src, **({} if out is None else {"out": out}))
     dim = _axis.axis(src, dim)
     _axis.is_index(index, "index", src)
-    if reduce not in REDUCES:
-        raise ValueError(f"reduce must be one of {', '.join(REDUCES)} but is {reduce!r}")
+    _check.reduce_name(reduce)
     flat_index = _flat_index(index, src, dim)
     size = _size(index, dim_size, src, dim, out)
     args = (_axis.flatten(src, dim), flat_index, size, reduce)
 
     def check() -> None:
-        _axis.index_values(index, size)
+        check_range(index, size, "index")
 
     if reduce in ("max", "min"):
         new, arg = _axis.guarded(SCATTER_EXTREMUM, args, check)
@@ -117,9 +116,7 @@ def _flat_index(index: Tensor, src: Tensor, dim: int) -> Tensor:
 
 def _count(index: Tensor, size: int, like: Tensor) -> Tensor:
     """[B or 1, N, K or 1]: how often each place is named, at least 1."""
-    ones = torch.ones(
-        index.shape, dtype=torch.float32 if like.dtype != torch.float64 else like.dtype, device=like.device
-    )
+    ones = torch.ones(index.shape, dtype=accumulate_dtype(like.dtype), device=like.device)
     return SCATTER_REDUCE(ones, index, size, "sum").clamp(min=1)
 
 

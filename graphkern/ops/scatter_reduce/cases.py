@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from graphkern.ops._case import Case, Maker, Suite, nbytes
-from graphkern.ops.scatter_reduce import REDUCES, scatter_reduce
+from graphkern.ops._check import REDUCES
+from graphkern.ops.scatter_reduce import scatter_reduce
 
 
 def _index(m: Maker, size: int, num_out: int, skew: bool, hub: int) -> Tensor:

@@ -3,11 +3,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkern.ops._dtype import accumulate_dtype
+
 
 def scatter_reduce(src: Tensor, index: Tensor, dim_size: int, reduce: str) -> Tensor:
     """src: [B, L, K]; index: [B or 1, L, K or 1]; reduce: sum or mean. Returns [B, dim_size, K]"""
     target = index.long().expand(src.shape)
-    values = src.to(torch.float64 if src.dtype == torch.float64 else torch.float32)
+    values = src.to(accumulate_dtype(src.dtype))
     zeros = values.new_zeros(src.shape[0], dim_size, src.shape[2])
     out = zeros.scatter_add(1, target, values)
     if reduce == "mean":

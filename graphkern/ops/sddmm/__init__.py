@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graphkern._op import OPS, Op
@@ -36,8 +35,7 @@ def sddmm(adj: CSR, q: Tensor, k: Tensor) -> Tensor:
     heads = q.shape[1] if q.dim() == 3 else 1
     if 0 in q.shape[1:]:
         raise ValueError(f"q must have at least one feature but is {list(q.shape)}")
-    needs_transpose = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
-    out = SDDMM(*adj.tensors(needs_transpose), q.flatten(1), k.flatten(1), heads)
+    out = SDDMM(*adj.tensors(_check.needs_gradient(q, k)), q.flatten(1), k.flatten(1), heads)
     return out if q.dim() == 3 else out[:, 0]
 
 

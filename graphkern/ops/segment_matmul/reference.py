@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor
+
+from graphkern.ops._dtype import accumulate_dtype
 
 
 def _accumulate(x: Tensor) -> Tensor:
-    return x.to(torch.float64 if x.dtype == torch.float64 else torch.float32)
+    return x.to(accumulate_dtype(x.dtype))
 
 
 def segment_matmul(x: Tensor, indptr: Tensor, weight: Tensor) -> Tensor:

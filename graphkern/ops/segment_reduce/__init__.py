@@ -11,8 +11,6 @@ from graphkern.ops import _axis, _check
 from graphkern.ops.segment_reduce import reference
 from graphkern.ops.winners import PUT_WINNERS
 
-REDUCES = ("sum", "mean", "max", "min")
-
 
 def segment_reduce(src: Tensor, indptr: Tensor, reduce: str = "sum", dim: int = 0) -> Tensor:
     """Reduce consecutive entries of src along an axis.
@@ -36,8 +34,7 @@ def segment_reduce(src: Tensor, indptr: Tensor, reduce: str = "sum", dim: int = 
     _check.floating(src=src)
     dim = _axis.axis(src, dim)
     _axis.is_indptr(indptr, src)
-    if reduce not in REDUCES:
-        raise ValueError(f"reduce must be one of {', '.join(REDUCES)} but is {reduce!r}")
+    _check.reduce_name(reduce)
     args = (_axis.flatten(src, dim), indptr, reduce)
 
     def check() -> None:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from graphkern.ops._case import Case, Maker, Suite, nbytes
-from graphkern.ops.segment_reduce import REDUCES, segment_reduce
+from graphkern.ops._check import REDUCES
+from graphkern.ops.segment_reduce import segment_reduce
 
 
 def random_indptr(m: Maker, num_segments: int, length: int, hub: int = 0) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graphkern._op import Op
@@ -13,8 +12,6 @@ from graphkern.ops import _check
 from graphkern.ops.sddmm import SDDMM
 from graphkern.ops.spmm.reference import spmm as reference
 from graphkern.ops.spmm_extremum import SPMM_EXTREMUM
-
-REDUCES = ("sum", "mean", "max", "min")
 
 
 def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum") -> Tensor:
@@ -43,17 +40,15 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
     _check.same_device(adj, x, "x")
     if x.dim() not in (2, 3) or x.shape[0] != adj.num_cols:
         raise ValueError(f"x must be [{adj.num_cols}, F] or [{adj.num_cols}, H, D] but is {list(x.shape)}")
-    if reduce not in REDUCES:
-        raise ValueError(f"reduce must be one of {', '.join(REDUCES)} but is {reduce!r}")
+    _check.reduce_name(reduce)
     flat = x if x.dim() == 2 else x.flatten(1)
-    needs_grad = torch.is_grad_enabled() and (x.requires_grad or (weight is not None and weight.requires_grad))
+    needs_grad = _check.needs_gradient(x, weight)
     if weight is not None:
         weight = _weight_by_head(adj, x, weight)
-    graph = adj.tensors(transpose=needs_grad)
     if reduce in ("sum", "mean"):
-        out = (SPMM if needs_grad else SPMM.forward_only)(*graph, flat, weight, reduce)
+        out = (SPMM if needs_grad else SPMM.forward_only)(*adj.tensors(needs_grad), flat, weight, reduce)
     else:
-        out, _arg = SPMM_EXTREMUM(*graph[:2], *graph[3:], flat, weight, reduce, needs_grad)
+        out, _arg = SPMM_EXTREMUM(*adj.ordered_tensors(needs_grad), flat, weight, reduce, needs_grad)
     return out if x.dim() == 2 else out.view(adj.num_rows, *x.shape[1:])
 
 

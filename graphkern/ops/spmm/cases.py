@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from graphkern.ops._case import Case, Maker, Suite, nbytes
-from graphkern.ops.spmm import REDUCES, spmm
+from graphkern.ops._check import REDUCES
+from graphkern.ops.spmm import spmm
 
 
 def _plain(num_rows: int, num_cols: int, num_edges: int, features: int, reduce: str, hub: int = 0):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from graphkern.csr import row_index
+from graphkern.ops._dtype import accumulate_dtype
 
 
 def spmm(
@@ -20,7 +21,7 @@ def spmm(
     """x: [M, F]; weight: [rows, H] read at edge[e] (or e), H divides F; reduce: sum or mean. Returns [N, F]."""
     num_rows, degree = indptr.shape[0] - 1, (indptr[1:] - indptr[:-1]).long()
     row = row_index(indptr, indices.shape[0])
-    accumulate = torch.float64 if x.dtype == torch.float64 else torch.float32
+    accumulate = accumulate_dtype(x.dtype)
     message = x[indices.long()].to(accumulate)
     if weight is not None:
         per_edge = weight if edge is None else weight[edge.long()]

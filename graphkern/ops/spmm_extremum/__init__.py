@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from graphkern._op import Op
+from graphkern.csr import ORDERED_GRAPH_GRADIENT_SCHEMA, ORDERED_GRAPH_SCHEMA
 from graphkern.ops.spmm_extremum import reference
 
-_GRAPH = "Tensor indptr, Tensor indices, Tensor t_indptr, Tensor t_indices, Tensor t_edge"
 _TRITON = "graphkern.ops.spmm_extremum.triton:"
 
 
@@ -85,8 +85,7 @@ def _backward_grad_weight(ctx: Any, outer: Tensor) -> tuple:
 
 SPMM_EXTREMUM = Op(
     "spmm_extremum",
-    "(Tensor indptr, Tensor indices, Tensor? t_indptr, Tensor? t_indices, Tensor? t_edge, Tensor x, Tensor? weight,"
-    " str reduce, bool keep_arg) -> (Tensor, Tensor)",
+    f"({ORDERED_GRAPH_SCHEMA}, Tensor x, Tensor? weight, str reduce, bool keep_arg) -> (Tensor, Tensor)",
     reference=reference.spmm_extremum,
     fake=_fake,
     backward=_backward,
@@ -95,7 +94,7 @@ SPMM_EXTREMUM = Op(
 )
 GRAD_X = Op(
     "spmm_extremum_grad_x",
-    f"({_GRAPH}, Tensor grad, Tensor arg, Tensor? weight) -> Tensor",
+    f"({ORDERED_GRAPH_GRADIENT_SCHEMA}, Tensor grad, Tensor arg, Tensor? weight) -> Tensor",
     reference=reference.spmm_extremum_grad_x,
     fake=_fake_grad_x,
     backward=_backward_grad_x,
@@ -104,7 +103,7 @@ GRAD_X = Op(
 )
 GRAD_WEIGHT = Op(
     "spmm_extremum_grad_weight",
-    f"({_GRAPH}, Tensor grad, Tensor arg, Tensor x, int heads) -> Tensor",
+    f"({ORDERED_GRAPH_GRADIENT_SCHEMA}, Tensor grad, Tensor arg, Tensor x, int heads) -> Tensor",
     reference=reference.spmm_extremum_grad_weight,
     fake=_fake_grad_weight,
     backward=_backward_grad_weight,

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from graphkern.csr import row_index
+from graphkern.ops._dtype import accumulate_dtype
 
 
 def _message(x: Tensor, rows: Tensor, weight: Tensor | None) -> Tensor:
     """[E, F]: weight * x[rows] in the accumulation dtype."""
-    message = x[rows.long()].to(torch.float64 if x.dtype == torch.float64 else torch.float32)
+    message = x[rows.long()].to(accumulate_dtype(x.dtype))
     if weight is None:
         return message
     heads = weight.shape[1]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from graphkern.csr import row_index
+from graphkern.ops._dtype import accumulate_dtype
 
 
 def topk_scores(
@@ -13,7 +14,7 @@ def topk_scores(
 
     Ties go to the lower index. NaN and -inf scores are never returned: places left over hold -inf and index -1.
     """
-    accumulate = torch.float64 if query.dtype == torch.float64 else torch.float32
+    accumulate = accumulate_dtype(query.dtype)
     scores = torch.nan_to_num(
         query.to(accumulate) @ item.to(accumulate).T, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf
     )
