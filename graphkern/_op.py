@@ -68,6 +68,10 @@ class Op:
             return self._call(*args)
         return self.forward_only(*args)
 
+    def known(self, needs_gradient: bool) -> Callable:
+        """The call for arguments of which it is known whether they ask for a gradient."""
+        return self if needs_gradient else self.forward_only
+
     def forward_only(self, *args):
         """A call whose arguments are known to ask for no gradient."""
         if torch.compiler.is_compiling():  # the compiler sees to gradients

@@ -48,8 +48,9 @@ def attention_aggregate(
     _attention.check_shape(v, "v", adj.num_cols, heads, depth)
     _attention.check_dropout(dropout_p, seed)
     factor = depth**-0.5 if scale is None else float(scale)
-    graph = adj.ordered_tensors(_check.needs_gradient(q, k, v))
-    return ATTENTION_AGGREGATE(*graph, q, k, v, factor, float(dropout_p), seed)[0]
+    needs_grad = _check.needs_gradient(q, k, v)
+    graph = adj.ordered_tensors(needs_grad)
+    return ATTENTION_AGGREGATE.known(needs_grad)(*graph, q, k, v, factor, float(dropout_p), seed)[0]
 
 
 def _fake(indptr, indices, t_indptr, t_indices, t_edge, q: Tensor, k, v, scale, dropout_p, seed):

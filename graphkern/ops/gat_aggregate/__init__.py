@@ -51,10 +51,10 @@ def gat_aggregate(
     if alpha_edge is not None:
         _attention.check_shape(alpha_edge, "alpha_edge", adj.num_edges, heads)
     _attention.check_dropout(dropout_p, seed)
-    graph = adj.ordered_tensors(_check.needs_gradient(x, alpha_src, alpha_dst, alpha_edge))
+    needs_grad = _check.needs_gradient(x, alpha_src, alpha_dst, alpha_edge)
     keep_positive = _check.needs_gradient(alpha_dst)
-    values = (x, alpha_src, alpha_dst, alpha_edge)
-    return GAT_AGGREGATE(*graph, *values, float(negative_slope), float(dropout_p), seed, keep_positive)[0]
+    arguments = (*adj.ordered_tensors(needs_grad), x, alpha_src, alpha_dst, alpha_edge)
+    return GAT_AGGREGATE.known(needs_grad)(*arguments, float(negative_slope), float(dropout_p), seed, keep_positive)[0]
 
 
 def _fake(

@@ -42,7 +42,8 @@ def gather_csr(src: Tensor, indptr: Tensor, dim: int = 0, output_size: int | Non
     def check() -> None:
         _axis.indptr_values(indptr, length)
 
-    out = _axis.guarded(GATHER_CSR, (_axis.flatten(src, dim), indptr, length, "sum"), check)
+    call = GATHER_CSR.known(_check.needs_gradient(src))
+    out = _axis.guarded(call, (_axis.flatten(src, dim), indptr, length, "sum"), check)
     return _axis.unflatten(out, src, dim)
 
 

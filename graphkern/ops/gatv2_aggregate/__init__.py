@@ -47,8 +47,9 @@ def gatv2_aggregate(
     _attention.check_shape(x_dst, "x_dst", adj.num_rows, heads, depth)
     _attention.check_shape(att, "att", heads, depth)
     _attention.check_dropout(dropout_p, seed)
-    graph = adj.ordered_tensors(_check.needs_gradient(x_src, x_dst, att))
-    return GATV2_AGGREGATE(*graph, x_src, x_dst, att, float(negative_slope), float(dropout_p), seed)[0]
+    needs_grad = _check.needs_gradient(x_src, x_dst, att)
+    arguments = (*adj.ordered_tensors(needs_grad), x_src, x_dst, att)
+    return GATV2_AGGREGATE.known(needs_grad)(*arguments, float(negative_slope), float(dropout_p), seed)[0]
 
 
 def _fake(

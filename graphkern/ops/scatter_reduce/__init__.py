@@ -57,12 +57,13 @@ def scatter_reduce(
     flat_index = _flat_index(index, src, dim)
     size = _size(index, dim_size, src, dim, out)
     args = (_axis.flatten(src, dim), flat_index, size, reduce)
+    needs_grad = _check.needs_gradient(src)
 
     def check() -> None:
         check_range(index, size, "index")
 
     if reduce in ("max", "min"):
-        new, arg = _axis.guarded(SCATTER_EXTREMUM, args, check)
+        new, arg = _axis.guarded(SCATTER_EXTREMUM.known(needs_grad), args, check)
         new, arg = _axis.unflatten(new, src, dim), _axis.unflatten(arg, src, dim)
         if out is None:
             return new
@@ -70,8 +71,8 @@ def scatter_reduce(
         wins = (arg >= 0) & (better | (new.isnan() & ~out.isnan()))
         return out.copy_(torch.where(wins, new, out))
     if out is None:
-        return _axis.unflatten(_axis.guarded(SCATTER_REDUCE, args, check), src, dim)
-    new = _axis.guarded(SCATTER_REDUCE, (*args[:3], "sum"), check)
+        return _axis.unflatten(_axis.guarded(SCATTER_REDUCE.known(needs_grad), args, check), src, dim)
+    new = _axis.guarded(SCATTER_REDUCE.known(needs_grad), (*args[:3], "sum"), check)
     out.add_(_axis.unflatten(new, src, dim))
     if reduce == "mean":
         out.div_(_axis.unflatten(_count(flat_index, size, args[0]).expand(new.shape), src, dim))

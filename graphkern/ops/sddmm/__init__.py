@@ -32,11 +32,13 @@ def sddmm(adj: CSR, q: Tensor, k: Tensor) -> Tensor:
         raise ValueError(f"q must be [{adj.num_rows}, F] or [{adj.num_rows}, H, D] but is {list(q.shape)}")
     if k.shape != (adj.num_cols, *q.shape[1:]):
         raise ValueError(f"k must be {[adj.num_cols, *q.shape[1:]]} but is {list(k.shape)}")
-    heads = q.shape[1] if q.dim() == 3 else 1
     if 0 in q.shape[1:]:
         raise ValueError(f"q must have at least one feature but is {list(q.shape)}")
-    out = SDDMM(*adj.tensors(_check.needs_gradient(q, k)), q.flatten(1), k.flatten(1), heads)
-    return out if q.dim() == 3 else out[:, 0]
+    needs_grad = _check.needs_gradient(q, k)
+    call = SDDMM.known(needs_grad)
+    if q.dim() == 2:
+        return call(*adj.tensors(needs_grad), q, k, 1).squeeze(1)
+    return call(*adj.tensors(needs_grad), q.flatten(1), k.flatten(1), q.shape[1])
 
 
 def _fake(indptr, indices: Tensor, edge, t_indptr, t_indices, t_edge, q: Tensor, k: Tensor, heads: int) -> Tensor:

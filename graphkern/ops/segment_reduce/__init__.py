@@ -36,14 +36,15 @@ def segment_reduce(src: Tensor, indptr: Tensor, reduce: str = "sum", dim: int = 
     _axis.is_indptr(indptr, src)
     _check.reduce_name(reduce)
     args = (_axis.flatten(src, dim), indptr, reduce)
+    needs_grad = _check.needs_gradient(src)
 
     def check() -> None:
         _axis.indptr_values(indptr, src.shape[dim])
 
     if reduce in ("max", "min"):
-        out, _arg = _axis.guarded(SEGMENT_EXTREMUM, args, check)
+        out, _arg = _axis.guarded(SEGMENT_EXTREMUM.known(needs_grad), args, check)
     else:
-        out = _axis.guarded(SEGMENT_REDUCE, args, check)
+        out = _axis.guarded(SEGMENT_REDUCE.known(needs_grad), args, check)
     return _axis.unflatten(out, src, dim)
 
 

@@ -46,9 +46,10 @@ def spmm(adj: CSR, x: Tensor, weight: Tensor | None = None, reduce: str = "sum")
     if weight is not None:
         weight = _weight_by_head(adj, x, weight)
     if reduce in ("sum", "mean"):
-        out = (SPMM if needs_grad else SPMM.forward_only)(*adj.tensors(needs_grad), flat, weight, reduce)
+        out = SPMM.known(needs_grad)(*adj.tensors(needs_grad), flat, weight, reduce)
     else:
-        out, _arg = SPMM_EXTREMUM(*adj.ordered_tensors(needs_grad), flat, weight, reduce, needs_grad)
+        graph = adj.ordered_tensors(needs_grad)
+        out, _arg = SPMM_EXTREMUM.known(needs_grad)(*graph, flat, weight, reduce, needs_grad)
     return out if x.dim() == 2 else out.view(adj.num_rows, *x.shape[1:])
 
 
