@@ -8,9 +8,9 @@
 namespace graphkern {
 namespace {
 
-// A stable sort in two steps, so that neither writes to more places at a time than caches hold: entries go to buckets of
-// 2^shift bins, then those of a bucket to their bins. index: [size] with values in [0, num_bins); indptr:
-// [num_bins + 1]; permutation: [size]
+// A stable sort in two steps, so that neither writes to more places at a time than caches hold: entries go to buckets
+// of 2^shift bins, then those of a bucket to their bins. index: [size] with values in [0, num_bins); indptr: [num_bins
+// + 1]; permutation: [size]
 template <typename I>
 void sort_bins(const I* index, int64_t size, int64_t num_bins, I* indptr, I* permutation) {
   constexpr int64_t kMinChunk = 65536;

@@ -45,9 +45,9 @@ def scatter_reduce(
     Raises: TypeError for an integer src, another dtype of index or out; ValueError for a wrong shape, device, dim or
         reduce, or (CPU, eager) an index out of range.
     Cost: reads src and index, writes the result (max and min: and an index for each entry). Other memory: the index
-        once more, sorted, where rows of 16 values or more share an entry of it; else at most half as many accumulators
-        as src has values (max and min: with a position each). The gradient is a gather. Differentiable twice in src
-        and out.
+        once more, sorted, and 8 bytes an entry for that, where rows of 16 values or more share an entry of it;
+        else at most half as many accumulators as src has values (max and min: with a position each). The gradient is
+        a gather. Differentiable twice in src and out.
     Source: torch_scatter 2.1, scatter (github.com/rusty1s/pytorch_scatter).
     """
     _check.floating(src=src, **({} if out is None else {"out": out}))
