@@ -35,6 +35,9 @@ GOALS: dict[str, tuple[float, bool]] = {
     "call on 10 edges over torch.index_select": (3, False),
     "star, 2 threads over 1, forward": (0.65, False),
     "star, 2 threads over 1, forward+backward": (0.65, False),
+    "sampling, one thread over torch_sparse": (30, True),
+    "sampling, M edges/s on one thread": (30, True),
+    "sampling, two threads over one": (1.8, True),
 }
 COLUMNS = (
     "op",
@@ -48,6 +51,15 @@ COLUMNS = (
     "of copy",
     "peak MiB",
     "peer's",
+)
+SAMPLING = (
+    "sampling",
+    "M edges/s on 1 thread",
+    "on 2",
+    "2 over 1",
+    "best peer",
+    "its M edges/s",
+    "1 thread over it",
 )
 ABSENT = ("not timed", "why", "rows")
 MEANS = ("geometric mean over cases", "value", "least", "most", "cases", "goal", "")
@@ -75,6 +87,18 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         _percent(row.get("of_copy")),
         _number(row["peak_mib"], 0),
         _number(row["peer_peak_mib"], 0),
+    )
+
+
+def _sampling_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["case"],
+        _number(row["one"], 1),
+        _number(row["two"], 1),
+        _number(row["two"] / row["one"], 2),
+        row["peer"] or "-",
+        _number(row["peer_rate"], 2),
+        _number(row["ratio"], 1),
     )
 
 
@@ -149,7 +173,8 @@ def absent_text(rows: list[dict[str, Any]]) -> list[str]:
 
 def _sections(rows: list[dict[str, Any]]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     sections = [
-        (COLUMNS, [_cells(row) for row in rows]),
+        (COLUMNS, [_cells(row) for row in rows if "table" not in row]),
+        (SAMPLING, [_sampling_cells(row) for row in rows if row.get("table") == "sampling"]),
         (ABSENT, _absent(rows)),
         (MEANS, [_mean_cells(entry) for entry in means(rows)]),
     ]
@@ -168,7 +193,7 @@ def write(rows: list[dict[str, Any]], folder: Path) -> None:
     """cpu.md and cpu.json in folder."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = about()
-    lines = ["# Message passing on the CPU", "", ", ".join(f"{name} {value}" for name, value in machine.items())]
+    lines = ["# Kernels on the CPU", "", ", ".join(f"{name} {value}" for name, value in machine.items())]
     lines += ["", "Ratio: the best peer's time over ours, both in the same process by turns. Memory: what a call adds."]
     for header, body in _sections(rows)[::-1]:
         lines += ["", *_markdown(header, body)]

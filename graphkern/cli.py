@@ -1,7 +1,8 @@
-"""The command line: `graphkern data | train | evaluate | recommend | doctor`."""
+"""The command line: `graphkern data | train | evaluate | recommend | bench | doctor`."""
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -90,6 +91,22 @@ def _recommend(args: list[str]) -> None:
         print(_describe(rank, found))
 
 
+def _bench(args: list[str]) -> None:
+    parser = _parser("bench")
+    parser.add_argument("suite", help="ops, layers, scaling or sampling")
+    parser.add_argument("--smoke", action="store_true", help="tiny inputs, once each: checks, times nothing")
+    options = parser.parse_args(args)
+    file = Path("benchmarks") / f"bench_{options.suite}.py"
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is not here: run it in a checkout of graphkern, where benchmarks/ is")
+    import pytest
+
+    os.environ["GRAPHKERN_BENCH_SMOKE"] = "1" if options.smoke else ""
+    timing = ["--benchmark-disable"] if options.smoke else ["--benchmark-quiet"]
+    if pytest.main([str(file), "-q", *timing]) != 0:
+        raise RuntimeError(f"{file} failed")
+
+
 def _doctor(args: list[str]) -> None:
     _parser("doctor").parse_args(args)
     from graphkern import _doctor
@@ -102,6 +119,7 @@ _COMMANDS: dict[str, tuple[Callable[[list[str]], None], str]] = {
     "train": (_train, "train and compare models; write table.md and report.html"),
     "evaluate": (_evaluate, "measure a finished run anew and print its table"),
     "recommend": (_recommend, "recommend items to a user and say why"),
+    "bench": (_bench, "time ops, layers, scaling or sampling beside their peers, in a checkout"),
     "doctor": (_doctor, "print versions, and who serves each op"),
 }
 

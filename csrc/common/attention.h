@@ -2,6 +2,7 @@
 // one buffer [edges, period], where `period` is the number of heads rounded up to a power of two.
 #pragma once
 
+#include "random_lanes.h"
 #include "rows.h"
 
 namespace graphkern {
@@ -219,35 +220,6 @@ inline void softmax(int64_t size, int64_t period, const S& score, A* weight, A* 
       });
 }
 
-// Lanes of 64 bits, of which the low 32 count.
-using WordLanes = uint64_t __attribute__((vector_size(kVectorBytes)));
-constexpr int kWordLanes = kVectorBytes / 8;
-
-// The products of the low 32 bits.
-inline WordLanes multiply_words(WordLanes a, uint32_t b) {
-#if defined(__AVX512F__)
-  return (WordLanes)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
-#elif defined(__AVX2__)
-  return (WordLanes)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
-#else
-  return (a & 0xFFFFFFFF) * uint64_t(b);
-#endif
-}
-
-// As philox, for one counter a lane.
-inline void philox_lanes(WordLanes (&c)[4], uint64_t seed) {
-  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const WordLanes p0 = multiply_words(c[0], 0xD2511F53), p1 = multiply_words(c[2], 0xCD9E8D57);
-    c[0] = (p1 >> 32) ^ c[1] ^ uint64_t(k0);
-    c[1] = p1;
-    c[2] = (p0 >> 32) ^ c[3] ^ uint64_t(k1);
-    c[3] = p0;
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
-  }
-}
-
 // The bits of `scale` in the lanes whose word is below the threshold, 0 in the others.
 inline WordLanes kept_lanes(WordLanes words, uint32_t threshold, float scale) {
   return (WordLanes)((words & 0xFFFFFFFF) < uint64_t(threshold)) & uint64_t(bit_cast<uint32_t>(scale));
@@ -269,7 +241,7 @@ inline void keep_factors(const Dropout& dropout, const Edges& edges, const Heads
     for (int64_t head = 0; head < period; head += block) {
       const WordLanes stream = WordLanes{} + uint64_t(kDropoutStream);
       WordLanes words[4] = {position, position >> 32, WordLanes{} + uint64_t(heads.first + head) / 4, stream};
-      philox_lanes(words, dropout.seed);
+      philox_lanes(words, WordLanes{} + dropout.seed);
       for (int64_t h = 0; h < block; ++h) words[h] = kept_lanes(words[h], dropout.threshold, scale);
       A* to = keep + e * period + head;
       if (sizeof(A) == 4 && block >= 2) {  // two heads a lane

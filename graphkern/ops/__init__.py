@@ -6,8 +6,12 @@ from graphkern.ops.edge_softmax import edge_softmax
 from graphkern.ops.gat_aggregate import gat_aggregate
 from graphkern.ops.gather_csr import gather_csr
 from graphkern.ops.gatv2_aggregate import gatv2_aggregate
+from graphkern.ops.induced_subgraph import InducedSubgraph, induced_subgraph
 from graphkern.ops.info_nce import info_nce
+from graphkern.ops.random_walk import random_walk
+from graphkern.ops.sample_negatives import sample_negatives
 from graphkern.ops.sample_neighbors import SampledSubgraph, sample_neighbors
+from graphkern.ops.sample_neighbors_hetero import HeteroSubgraph, sample_neighbors_hetero
 from graphkern.ops.scatter_reduce import scatter_reduce
 from graphkern.ops.sddmm import sddmm
 from graphkern.ops.segment_matmul import segment_matmul
@@ -16,14 +20,20 @@ from graphkern.ops.spmm import spmm
 from graphkern.ops.topk_scores import topk_scores
 
 __all__ = [
+    "HeteroSubgraph",
+    "InducedSubgraph",
     "SampledSubgraph",
     "attention_aggregate",
     "edge_softmax",
     "gat_aggregate",
     "gather_csr",
     "gatv2_aggregate",
+    "induced_subgraph",
     "info_nce",
+    "random_walk",
+    "sample_negatives",
     "sample_neighbors",
+    "sample_neighbors_hetero",
     "scatter_reduce",
     "sddmm",
     "segment_matmul",

@@ -1,0 +1,164 @@
+// The nodes of one type that the sampler found, in order of first sight. Compiled once.
+#pragma once
+
+#include <cstdlib>
+#include <limits>
+
+#include "../common/matmul.h"
+#include "../common/parallel.h"
+#include "relabel.h"
+
+namespace graphkern {
+
+class FoundNodes {
+ public:
+  // seeds: [S], each in [0, num_nodes). With subgraphs seed i starts number first_batch + i; a repeated seed keeps a
+  // place of its own, without them its neighbors lead to the first.
+  FoundNodes(const Tensor& seeds, bool disjoint, int64_t first_batch, int64_t num_nodes, bool sharded)
+      : is_64bit_(is_64bit(seeds)),
+        is_wide_(disjoint || num_nodes >= std::numeric_limits<uint32_t>::max()),
+        disjoint_(disjoint),
+        shards_(sharded ? kShards : 1),
+        count_(seeds.size(0)),
+        tables_(shards_),
+        used_(shards_) {
+    node_.reserve(count_ * bytes());
+    std::memcpy(node_.data(), pointer(seeds), count_ * bytes());
+    if (disjoint_) {
+      batch_.reserve(count_ * 4);
+      for (int64_t i = 0; i < count_; ++i) batch()[i] = uint32_t(first_batch + i);
+    }
+    per_hop.push_back(count_);
+    for (int64_t s = 0; s < shards_; ++s) make_room(s, count_);
+    std::vector<Table> tables = views();
+    GK_KERNEL(put_seeds)(tables.data(), shards_ > 1, {is_64bit_, node_.data(), disjoint_ ? batch() : nullptr, count_});
+    std::fill(used_.begin(), used_.end(), count_);
+  }
+
+  std::vector<int64_t> per_hop;  // nodes first seen at each hop, the seeds before the first
+
+  int64_t count() const { return count_; }
+  const void* nodes() const { return node_.data(); }
+  const uint32_t* batches() const { return disjoint_ ? batch() : nullptr; }
+
+  // The frontier: what the hop before found.
+  int64_t frontier_size() const { return frontier_end_ - frontier_begin_; }
+  const void* frontier_nodes() const { return node_.data() + frontier_begin_ * bytes(); }
+  const uint32_t* frontier_batches() const { return disjoint_ ? batch() + frontier_begin_ : nullptr; }
+  void start_hop() {
+    frontier_begin_ = frontier_end_;
+    frontier_end_ = count_;
+  }
+  void finish_hop() { per_hop.push_back(count_ - frontier_end_); }
+
+  // The nodes that edges lead to become local positions.
+  void renumber(const HopEdges& edges) {
+    STD_TORCH_CHECK(
+        count_ + edges.count < std::numeric_limits<uint32_t>::max(), "a sample of 2^32 nodes and edges or more");
+    node_.reserve((count_ + edges.count) * bytes());
+    if (disjoint_) batch_.reserve((count_ + edges.count) * 4);
+    const Found found{node_.data(), disjoint_ ? batch() : nullptr, count_};
+    if (shards_ > 1) return renumber_shards(edges, found);
+    make_room(0, count_ + edges.count);
+    count_ = GK_KERNEL(renumber)(tables_[0].view(is_wide_), edges, found);
+    used_[0] = count_;
+  }
+
+ private:
+  // Memory that keeps its contents when it grows; what is new is not initialised.
+  class Memory {
+   public:
+    void reserve(int64_t bytes) {
+      if (bytes <= size_) return;
+      char* longer = static_cast<char*>(std::realloc(data_.get(), bytes));
+      STD_TORCH_CHECK(longer != nullptr, "out of memory");
+      data_.release();
+      data_.reset(longer);
+      size_ = bytes;
+    }
+    char* data() const { return data_.get(); }
+
+   private:
+    struct Free {
+      void operator()(char* data) const { std::free(data); }
+    };
+    std::unique_ptr<char, Free> data_;
+    int64_t size_ = 0;
+  };
+
+  struct Slots {
+    Memory memory;
+    int64_t mask = -1;
+    Table view(bool is_wide) const { return {is_wide, mask, memory.data()}; }
+  };
+
+  int64_t bytes() const { return is_64bit_ ? 8 : 4; }
+  uint32_t* batch() const { return reinterpret_cast<uint32_t*>(batch_.data()); }
+
+  std::vector<Table> views() const {
+    std::vector<Table> tables;
+    for (const Slots& slots : tables_) tables.push_back(slots.view(is_wide_));
+    return tables;
+  }
+
+  // Room for so many nodes in a shard, two thirds full at most.
+  void make_room(int64_t shard, int64_t count) {
+    int64_t capacity = 64;
+    while (capacity * 2 < count * 3) capacity *= 2;
+    if (capacity <= tables_[shard].mask + 1) return;
+    Slots larger;
+    larger.mask = capacity - 1;
+    larger.memory.reserve(capacity * slot_bytes(is_wide_));
+    GK_KERNEL(clear_table)(larger.view(is_wide_));
+    if (tables_[shard].mask >= 0) GK_KERNEL(copy_table)(tables_[shard].view(is_wide_), larger.view(is_wide_));
+    tables_[shard] = std::move(larger);
+  }
+
+  // As `renumber`, by all threads: edges are listed by shard; each shard finds which of its edges see a node first;
+  // those in order of edges number the nodes.
+  void renumber_shards(const HopEdges& edges, const Found& found) {
+    constexpr int64_t kBlock = 16384, kOperations = 32;
+    const int64_t threads = useful_threads(edges.count * kOperations), blocks = (edges.count + kBlock - 1) / kBlock;
+    std::vector<int64_t> place(blocks * kShards), begin(kShards + 1);
+    const auto each_block = [&](const auto& f) {
+      parallel_tasks(blocks, threads, [&](int64_t b) {
+        f(b * kBlock, std::min(edges.count, (b + 1) * kBlock), place.data() + b * kShards);
+      });
+    };
+    const auto count = GK_KERNEL(count_shards);
+    each_block([&](int64_t first, int64_t last, int64_t* counts) { count(edges, first, last, counts); });
+    int64_t total = 0;
+    for (int64_t shard = 0; shard < kShards; ++shard) {
+      begin[shard] = total;
+      for (int64_t b = 0; b < blocks; ++b) total += std::exchange(place[b * kShards + shard], total);
+    }
+    begin[kShards] = total;
+    Buffer order(edges.count * 4), slot(edges.count * 4), first(edges.count);
+    Buffer mask((edges.count + 63) / 64 * 8), before((edges.count + 63) / 64 * 4);
+    const auto list = GK_KERNEL(list_shards);
+    each_block([&](int64_t from, int64_t to, int64_t* places) { list(edges, from, to, places, order.as<uint32_t>()); });
+    const auto find = GK_KERNEL(find_slots);
+    parallel_tasks(kShards, threads, [&](int64_t shard) {
+      const int64_t at = begin[shard], size = begin[shard + 1] - at;
+      make_room(shard, used_[shard] + size);
+      used_[shard] += find(
+          tables_[shard].view(is_wide_), edges, order.as<uint32_t>(at), size, slot.as<uint32_t>(at), first.as<char>());
+    });
+    count_ += GK_KERNEL(rank_marks)(first.as<char>(), edges.count, mask.as<uint64_t>(), before.as<uint32_t>());
+    const auto take = GK_KERNEL(take_positions);
+    parallel_tasks(kShards, threads, [&](int64_t shard) {
+      const int64_t at = begin[shard];
+      take(
+          tables_[shard].view(is_wide_), edges, found, order.as<uint32_t>(at), begin[shard + 1] - at,
+          slot.as<uint32_t>(at), mask.as<uint64_t>(), before.as<uint32_t>());
+    });
+  }
+
+  bool is_64bit_, is_wide_, disjoint_;
+  int64_t shards_, count_, frontier_begin_ = 0, frontier_end_ = 0;
+  Memory node_, batch_;
+  std::vector<Slots> tables_;
+  std::vector<int64_t> used_;  // nodes in each shard, or more
+};
+
+}  // namespace graphkern
