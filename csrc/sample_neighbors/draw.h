@@ -58,32 +58,65 @@ struct RowDraws {
   }
 };
 
+// `count` different positions below `bound` > count, in drawing order: Floyd's subset sampling. One more element than
+// before may be drawn each time, and a repeat stands for the new one. is_seen(value): whether it was drawn before;
+// see(j, position) puts it there.
+template <typename Q, typename P>
+inline void draw_subset(
+    const RowDraws& draws, const uint32_t* words, int64_t count, uint32_t bound, const Q& is_seen, const P& see) {
+  for (int64_t j = 0; j < count; ++j) {
+    const uint32_t last = uint32_t(bound - count + j), value = draws.bounded(words[j], uint32_t(j), last + 1);
+    see(j, is_seen(value) ? last : value);
+  }
+}
+
 using Positions = uint32_t __attribute__((vector_size(kVectorBytes)));
 constexpr int kPositions = kVectorBytes / 4;
 
-// Whether value is among the first n; positions are padded with others up to a whole register.
-inline bool contains(const uint32_t* positions, int64_t n, uint32_t value) {
-  Positions hit = {};
-  for (int64_t i = 0; i < n; i += kPositions) {
-    Positions v;
-    std::memcpy(&v, positions + i, sizeof(v));
-    hit |= (Positions)(v == value);
-  }
-  const WordLanes lanes = (WordLanes)hit;
-  uint64_t any = 0;
-  for (int lane = 0; lane < kWordLanes; ++lane) any |= lanes[lane];
-  return any != 0;
+inline bool any(Positions mask) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(__AVX2__)
+  return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#else
+  const WordLanes lanes = (WordLanes)mask;
+  return (lanes[0] | lanes[1]) != 0;
+#endif
 }
 
-// `count` different positions below `bound` > count, in drawing order: Floyd's subset sampling. One more element than
-// before may be drawn each time, and a repeat stands for the new one. seen(n, value): whether it is among the first n.
-template <typename S>
-inline void draw_subset(
-    const RowDraws& draws, const uint32_t* words, int64_t count, uint32_t bound, uint32_t* positions, const S& seen) {
-  for (int64_t j = 0; j < count; ++j) {
-    const uint32_t last = uint32_t(bound - count + j), value = draws.bounded(words[j], uint32_t(j), last + 1);
-    positions[j] = seen(j, value) ? last : value;
+// The same with what was drawn in registers: from memory a register could be loaded only some time after a part of it
+// was stored.
+template <int kRegisters, int... kLane>
+inline void draw_few(
+    const RowDraws& draws, const uint32_t* words, int64_t count, uint32_t bound, uint32_t* positions,
+    std::integer_sequence<int, kLane...>) {
+  const Positions lane = {uint32_t(kLane)...};
+  Positions seen[kRegisters];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRegisters; ++r) seen[r] = ~Positions{};
+  draw_subset(
+      draws, words, count, bound,
+      [&](uint32_t value) {
+        Positions hit = {};
+#pragma GCC unroll 16
+        for (int r = 0; r < kRegisters; ++r) hit |= (Positions)(seen[r] == value);
+        return any(hit);
+      },
+      [&](int64_t j, uint32_t position) {
+        positions[j] = position;
+#pragma GCC unroll 16
+        for (int r = 0; r < kRegisters; ++r) {
+          seen[r] = lane == uint32_t(j - r * kPositions) ? Positions{} + position : seen[r];
+        }
+      });
+}
+// count: at most kBlockFanout
+template <int kRegisters = 1>
+inline void draw_few(const RowDraws& draws, const uint32_t* words, int64_t count, uint32_t bound, uint32_t* positions) {
+  if constexpr (kRegisters * kPositions < kBlockFanout) {
+    if (count > kRegisters * kPositions) return draw_few<2 * kRegisters>(draws, words, count, bound, positions);
   }
+  draw_few<kRegisters>(draws, words, count, bound, positions, std::make_integer_sequence<int, kPositions>{});
 }
 
 // -log2((word + 1) / 2^32) for a register of words: log2 m = 2 / ln 2 * atanh((m - 1) / (m + 1)), m in [sqrt(0.5),

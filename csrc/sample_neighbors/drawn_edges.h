@@ -1,8 +1,8 @@
 // The edges drawn from one relation, hop after hop. Compiled once.
 #pragma once
 
-#include "../common/matmul.h"
 #include "../common/parallel.h"
+#include "memory.h"
 #include "relabel.h"
 #include "sampling.h"
 
@@ -47,7 +47,7 @@ class DrawnEdges {
 
   // Draws the edges of a frontier of so many rows. The result holds until the next call.
   HopEdges expand(Frontier f, int64_t num_rows) {
-    Buffer start(num_rows * 8), degree(num_rows * 4), offset((num_rows + 1) * 8);
+    const Memory start(num_rows * 8), degree(num_rows * 4), offset((num_rows + 1) * 8);
     f.start = start.as<int64_t>();
     f.degree = degree.as<uint32_t>();
     f.offset = offset.as<int64_t>();
@@ -103,8 +103,8 @@ class DrawnEdges {
     for (int64_t row = 0; row < num_rows; ++row) degrees += f.degree[row];
     for_blocks(num_rows, kRows, degrees * kOperationsPerEdge, [&](int64_t begin, int64_t end) {
       const ScratchMemory scratch(*std::max_element(f.degree + begin, f.degree + end), f.fanout);
-      Buffer out((f.offset[end] - f.offset[begin]) * bytes_);
-      draw(f, begin, end, scratch.scratch, out.raw(), taken.data() + begin);
+      const Memory out((f.offset[end] - f.offset[begin]) * bytes_);
+      draw(f, begin, end, scratch.scratch, out.data(), taken.data() + begin);
       int64_t count = 0;
       for (int64_t row = begin; row < end; ++row) count += taken[row];
       drawn[begin / kRows].assign(out.as<char>(), out.as<char>() + count * bytes_);
@@ -132,7 +132,7 @@ class DrawnEdges {
   }
 
   struct ScratchMemory {
-    Buffer memory;
+    Memory memory;
     Scratch scratch;
 
     ScratchMemory(int64_t degree, int64_t fanout)

@@ -1,11 +1,10 @@
 // The nodes of one type that the sampler found, in order of first sight. Compiled once.
 #pragma once
 
-#include <cstdlib>
 #include <limits>
 
-#include "../common/matmul.h"
 #include "../common/parallel.h"
+#include "memory.h"
 #include "relabel.h"
 
 namespace graphkern {
@@ -30,8 +29,9 @@ class FoundNodes {
     }
     per_hop.push_back(count_);
     for (int64_t s = 0; s < shards_; ++s) make_room(s, count_);
-    std::vector<Table> tables = views();
-    GK_KERNEL(put_seeds)(tables.data(), shards_ > 1, {is_64bit_, node_.data(), disjoint_ ? batch() : nullptr, count_});
+    std::vector<Table> tables;
+    for (const Slots& slots : tables_) tables.push_back(slots.view(is_wide_));
+    GK_KERNEL(put_nodes)(tables.data(), shards_ > 1, all_nodes());
     std::fill(used_.begin(), used_.end(), count_);
   }
 
@@ -65,27 +65,6 @@ class FoundNodes {
   }
 
  private:
-  // Memory that keeps its contents when it grows; what is new is not initialised.
-  class Memory {
-   public:
-    void reserve(int64_t bytes) {
-      if (bytes <= size_) return;
-      char* longer = static_cast<char*>(std::realloc(data_.get(), bytes));
-      STD_TORCH_CHECK(longer != nullptr, "out of memory");
-      data_.release();
-      data_.reset(longer);
-      size_ = bytes;
-    }
-    char* data() const { return data_.get(); }
-
-   private:
-    struct Free {
-      void operator()(char* data) const { std::free(data); }
-    };
-    std::unique_ptr<char, Free> data_;
-    int64_t size_ = 0;
-  };
-
   struct Slots {
     Memory memory;
     int64_t mask = -1;
@@ -95,22 +74,22 @@ class FoundNodes {
   int64_t bytes() const { return is_64bit_ ? 8 : 4; }
   uint32_t* batch() const { return reinterpret_cast<uint32_t*>(batch_.data()); }
 
-  std::vector<Table> views() const {
-    std::vector<Table> tables;
-    for (const Slots& slots : tables_) tables.push_back(slots.view(is_wide_));
-    return tables;
-  }
+  HopEdges all_nodes() const { return {is_64bit_, node_.data(), disjoint_ ? batch() : nullptr, count_}; }
 
-  // Room for so many nodes in a shard, two thirds full at most.
+  // Room for so many nodes in a shard, three quarters full at most.
   void make_room(int64_t shard, int64_t count) {
     int64_t capacity = 64;
-    while (capacity * 2 < count * 3) capacity *= 2;
+    while (capacity * 3 < count * 4) capacity *= 2;
     if (capacity <= tables_[shard].mask + 1) return;
     Slots larger;
     larger.mask = capacity - 1;
     larger.memory.reserve(capacity * slot_bytes(is_wide_));
-    GK_KERNEL(clear_table)(larger.view(is_wide_));
-    if (tables_[shard].mask >= 0) GK_KERNEL(copy_table)(tables_[shard].view(is_wide_), larger.view(is_wide_));
+    const Table table = larger.view(is_wide_);
+    GK_KERNEL(clear_table)(table);
+    if (tables_[shard].mask >= 0) {
+      shards_ > 1 ? GK_KERNEL(copy_table)(tables_[shard].view(is_wide_), table)
+                  : GK_KERNEL(put_nodes)(&table, false, all_nodes());
+    }
     tables_[shard] = std::move(larger);
   }
 
@@ -133,8 +112,8 @@ class FoundNodes {
       for (int64_t b = 0; b < blocks; ++b) total += std::exchange(place[b * kShards + shard], total);
     }
     begin[kShards] = total;
-    Buffer order(edges.count * 4), slot(edges.count * 4), first(edges.count);
-    Buffer mask((edges.count + 63) / 64 * 8), before((edges.count + 63) / 64 * 4);
+    const Memory order(edges.count * 4), slot(edges.count * 4), first(edges.count);
+    const Memory mask((edges.count + 63) / 64 * 8), before((edges.count + 63) / 64 * 4);
     const auto list = GK_KERNEL(list_shards);
     each_block([&](int64_t from, int64_t to, int64_t* places) { list(edges, from, to, places, order.as<uint32_t>()); });
     const auto find = GK_KERNEL(find_slots);

@@ -8,8 +8,8 @@ namespace graphkern {
 // A node under its subgraph is one word: kNodeBits for the node, the others for the subgraph.
 constexpr int kNodeBits = 40;
 
-// Global node -> local position. Open addressing, at most half full; an empty slot has the word ~0. slots: of 32-bit
-// words where every node fits and there are no subgraphs, else of 64-bit ones
+// Global node -> local position. Open addressing, at most three quarters full; an empty slot has the word ~0. slots: of
+// 32-bit words where every node fits and there are no subgraphs, else of 64-bit ones
 struct Table {
   bool is_wide;
   int64_t mask;  // slots - 1
@@ -40,9 +40,9 @@ constexpr int64_t slot_bytes(bool is_wide) { return is_wide ? 16 : 8; }
 GK_DECLARE_KERNEL(void, clear_table, const Table&)
 // to: cleared, larger
 GK_DECLARE_KERNEL(void, copy_table, const Table& from, const Table& to)
-// Puts seeds (as edges that lead to them) under their positions; of repeated ones the first counts. tables: one, or
+// Puts nodes (as edges that lead to them) under their positions; of repeated ones the first counts. tables: one, or
 // one a shard
-GK_DECLARE_KERNEL(void, put_seeds, const Table* tables, bool sharded, const HopEdges& seeds)
+GK_DECLARE_KERNEL(void, put_nodes, const Table* tables, bool sharded, const HopEdges& nodes)
 // Every edge in turn, with one table for all nodes. Returns how many nodes there are then.
 GK_DECLARE_KERNEL(int64_t, renumber, const Table&, const HopEdges&, const Found&)
 // Of the edges [begin, end): how many each shard has; then, from place[shard] on, which.

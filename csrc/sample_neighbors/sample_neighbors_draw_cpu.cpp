@@ -58,10 +58,7 @@ inline void draw_block(const Frontier& f, int64_t begin, int64_t end, I* edge, I
     if (f.replace) {
       for (int64_t j = 0; j < k; ++j) positions[j] = draws.bounded(words[j], uint32_t(j), uint32_t(degree));
     } else {
-      std::memset(positions, 0xff, sizeof(positions));
-      draw_subset(draws, words, k, uint32_t(degree), positions, [&](int64_t n, uint32_t value) {
-        return contains(positions, n, value);
-      });
+      draw_few(draws, words, k, uint32_t(degree), positions);
     }
     for (int64_t j = 0; j < k; ++j) {
       to[j] = I(start + positions[j]);
@@ -152,10 +149,12 @@ struct RowSampler {
       for (int64_t j = 0; j < k; ++j) s.positions[j] = draws.bounded(s.words[j], uint32_t(j), uint32_t(size));
     } else {
       std::memset(s.taken, 0, (s.taken_mask + 1) * sizeof(*s.taken));
-      draw_subset(draws, s.words, k, uint32_t(size), s.positions, [&](int64_t n, uint32_t value) {
-        if (n > 0) take(s.positions[n - 1]);  // a repeat's stand-in is new as well
-        return is_taken(value);
-      });
+      draw_subset(
+          draws, s.words, k, uint32_t(size), [&](uint32_t value) { return is_taken(value); },
+          [&](int64_t j, uint32_t position) {
+            s.positions[j] = position;
+            take(position);
+          });
     }
     for (int64_t j = 0; j < k; ++j) out[j] = I(edge(s.positions[j]));
     return k;

@@ -26,11 +26,14 @@ struct Slots {
   int64_t home(W word) const { return int64_t(hash(word) >> (64 - kShardBits - 32)) & mask; }
   __attribute__((always_inline)) void prefetch(W word) const { __builtin_prefetch(slots + home(word), 1); }
 
-  // The slot that has `word`, or the empty one where it goes.
+  // The slot that has `word`, or the empty one where it goes. One branch for both ends: which it is cannot be foreseen.
   int64_t find(W word) const {
     int64_t at = home(word);
-    while (slots[at].word != word && slots[at].word != kEmpty) at = (at + 1) & mask;
-    return at;
+    while (true) {
+      const W there = slots[at].word;
+      if (W((there ^ word) & W(0 - W(there != kEmpty))) == 0) return at;
+      at = (at + 1) & mask;
+    }
   }
 };
 
@@ -79,17 +82,19 @@ void copy_table(const Table& from, const Table& to) {
     using W = typename decltype(w)::type;
     const Slots<W> old(from), slots(to);
     for (int64_t at = 0; at <= old.mask; ++at) {
+      if (at + 4 * kAhead <= old.mask) slots.prefetch(old.slots[at + 4 * kAhead].word);
       if (old.slots[at].word != Slots<W>::kEmpty) slots.slots[slots.find(old.slots[at].word)] = old.slots[at];
     }
   });
 }
 
-void put_seeds(const Table* tables, bool sharded, const HopEdges& seeds) {
-  dispatch_words(seeds.is_64bit, tables[0].is_wide, [&](auto i, auto w) {
+void put_nodes(const Table* tables, bool sharded, const HopEdges& nodes) {
+  dispatch_words(nodes.is_64bit, tables[0].is_wide, [&](auto i, auto w) {
     using W = typename decltype(w)::type;
-    const Words<typename decltype(i)::type, W> words(seeds);
-    for (int64_t e = 0; e < seeds.count; ++e) {
+    const Words<typename decltype(i)::type, W> words(nodes);
+    for (int64_t e = 0; e < nodes.count; ++e) {
       const Slots<W> slots(tables[sharded ? shard_of(words[e]) : 0]);
+      if (!sharded && e + kAhead < nodes.count) slots.prefetch(words[e + kAhead]);
       Slot<W>& slot = slots.slots[slots.find(words[e])];
       if (slot.word == Slots<W>::kEmpty) slot = {words[e], uint32_t(e)};
     }
@@ -107,11 +112,13 @@ int64_t renumber(const Table& table, const HopEdges& edges, const Found& found) 
       if (e + kAhead < edges.count) slots.prefetch(words[e + kAhead]);
       const W word = words[e];
       Slot<W>& slot = slots.slots[slots.find(word)];
-      if (slot.word == Slots<W>::kEmpty) {
-        slot = {word, uint32_t(next)};
-        add_node(found, next++, words.column[e], edges.batch, e);
-      }
-      words.column[e] = I(slot.position);
+      // Without a branch: half the edges of a hop find a new node.
+      const uint32_t is_new = slot.word == Slots<W>::kEmpty;
+      const uint32_t position = slot.position ^ ((slot.position ^ uint32_t(next)) & (0 - is_new));
+      slot = {word, position};
+      add_node(found, next, words.column[e], edges.batch, e);
+      next += is_new;
+      words.column[e] = I(position);
     }
   });
   return next;
