@@ -2,8 +2,7 @@
 #pragma once
 
 #include "../common/parallel.h"
-#include "memory.h"
-#include "relabel.h"
+#include "found_nodes.h"
 #include "sampling.h"
 
 namespace graphkern {
@@ -45,23 +44,26 @@ class DrawnEdges {
     std::fill(indptr + ends_.size(), indptr + num_rows + 1, I(ends_.back()));
   }
 
-  // Draws the edges of a frontier of so many rows. The result holds until the next call.
-  HopEdges expand(Frontier f, int64_t num_rows) {
+  // Draws the edges of the frontier of `rows` and renumbers the nodes that they lead to. f: what does not depend on it
+  void expand(Frontier f, const FoundNodes& rows, FoundNodes& found) {
+    const int64_t num_rows = rows.frontier_size();
     const Memory start(num_rows * 8), degree(num_rows * 4), offset((num_rows + 1) * 8);
     f.start = start.as<int64_t>();
     f.degree = degree.as<uint32_t>();
     f.offset = offset.as<int64_t>();
+    f.node = rows.frontier_nodes();
+    f.batch = rows.frontier_batches();
     read_rows(f, num_rows);
     const bool is_simple = f.mode == Mode::uniform && !f.relation.weight && !f.limit && f.fanout <= kBlockFanout;
-    char* column = is_simple ? draw_simple(f, num_rows) : draw_general(f, num_rows);
-    const int64_t count = f.offset[num_rows], before = ends_.back();
-    for (int64_t row = 0; row < num_rows; ++row) ends_.push_back(before + f.offset[row + 1]);
-    per_hop.push_back(count);
-    return {f.relation.is_64bit, column, f.batch ? spread_batch(f, num_rows) : nullptr, count};
+    is_simple ? draw_simple(f, rows, found) : draw_general(f, num_rows, found);
+    const size_t known = ends_.size();
+    ends_.resize(known + num_rows);
+    for (int64_t row = 0; row < num_rows; ++row) ends_[known + row] = ends_[known - 1] + f.offset[row + 1];
+    per_hop.push_back(f.offset[num_rows]);
   }
 
  private:
-  static constexpr int64_t kBlockRows = 256, kOperationsPerEdge = 32;
+  static constexpr int64_t kBlockRows = 128, kOperationsPerEdge = 32;
 
   template <typename F>
   static void for_blocks(int64_t num_rows, int64_t block, int64_t operations, const F& f) {
@@ -82,18 +84,62 @@ class DrawnEdges {
     for (int64_t row = 0; row < num_rows; ++row) f.offset[row + 1] += f.offset[row];
   }
 
-  char* draw_simple(const Frontier& f, int64_t num_rows) {
+  // Blocks of rows are drawn by all threads. While they are, whichever is free renumbers those that are there, in
+  // order.
+  void draw_simple(Frontier f, const FoundNodes& rows, FoundNodes& found) {
     const auto draw = GK_KERNEL(draw_uniform);
-    const int64_t count = f.offset[num_rows];
-    char *edge = edges_.extend(count), *column = columns_.extend(count);
-    for_blocks(num_rows, kBlockRows, count * kOperationsPerEdge, [&](int64_t begin, int64_t end) {
-      draw(f, begin, end, edge + f.offset[begin] * bytes_, column + f.offset[begin] * bytes_);
+    const int64_t num_rows = rows.frontier_size(), count = f.offset[num_rows];
+    char* edge = edges_.extend(count);
+    const HopEdges hop = new_columns(f, count);
+    found.make_room(count);
+    f.node = rows.frontier_nodes();  // room may have been made elsewhere
+    f.batch = rows.frontier_batches();
+    const auto draw_rows = [&](int64_t begin, int64_t end) {
+      const int64_t first = f.offset[begin] * bytes_;
+      draw(f, begin, end, edge + first, static_cast<char*>(hop.column) + first);
+      spread_batch(f, begin, end);
+    };
+    const int64_t operations = count * kOperationsPerEdge;
+    if (found.is_sharded()) {
+      for_blocks(num_rows, kBlockRows, operations, draw_rows);
+      return found.renumber(hop);
+    }
+    const auto last = [&](int64_t block) { return std::min(num_rows, (block + 1) * kBlockRows); };
+    parallel_then_in_order(
+        (num_rows + kBlockRows - 1) / kBlockRows, useful_threads(operations),
+        [&](int64_t block) { draw_rows(block * kBlockRows, last(block)); },
+        [&](int64_t block) { found.renumber(part(hop, f.offset[block * kBlockRows], f.offset[last(block)])); });
+  }
+
+  // Calls task(i) for each i of [0, num_tasks) by all threads, and in_order(i) by one at a time, i ascending, each once
+  // its task is done.
+  template <typename F, typename G>
+  static void parallel_then_in_order(int64_t num_tasks, int64_t threads, const F& task, const G& in_order) {
+    std::vector<std::atomic<bool>> done(num_tasks);
+    std::atomic_flag busy = ATOMIC_FLAG_INIT;
+    int64_t next = 0;
+    parallel_tasks(num_tasks, threads, [&](int64_t i) {
+      task(i);
+      done[i].store(true, std::memory_order_release);
+      if (busy.test_and_set(std::memory_order_acquire)) return;
+      while (next < num_tasks && done[next].load(std::memory_order_acquire)) in_order(next++);
+      busy.clear(std::memory_order_release);
     });
-    return column;
+    while (next < num_tasks) in_order(next++);
+  }
+
+  HopEdges new_columns(const Frontier& f, int64_t count) {
+    if (f.batch) batch_.resize(count);
+    return {f.relation.is_64bit, columns_.extend(count), f.batch ? batch_.data() : nullptr, count};
+  }
+  HopEdges part(const HopEdges& hop, int64_t begin, int64_t end) const {
+    return {
+        hop.is_64bit, static_cast<char*>(hop.column) + begin * bytes_, hop.batch ? hop.batch + begin : nullptr,
+        end - begin};
   }
 
   // Blocks of rows draw into memory of their own; what each took is known only then.
-  char* draw_general(const Frontier& f, int64_t num_rows) {
+  void draw_general(const Frontier& f, int64_t num_rows, FoundNodes& found) {
     constexpr int64_t kRows = 64;
     const auto draw = GK_KERNEL(draw_any);
     const auto read = GK_KERNEL(read_columns);
@@ -110,25 +156,24 @@ class DrawnEdges {
       drawn[begin / kRows].assign(out.as<char>(), out.as<char>() + count * bytes_);
     });
     for (int64_t row = 0; row < num_rows; ++row) f.offset[row + 1] = f.offset[row] + taken[row];
-    const int64_t count = f.offset[num_rows];
-    char *edge = edges_.extend(count), *column = columns_.extend(count);
-    for_blocks(num_rows, kRows, count * kOperationsPerEdge, [&](int64_t begin, int64_t end) {
+    char* edge = edges_.extend(f.offset[num_rows]);
+    const HopEdges hop = new_columns(f, f.offset[num_rows]);
+    for_blocks(num_rows, kRows, hop.count * kOperationsPerEdge, [&](int64_t begin, int64_t end) {
       const int64_t first = f.offset[begin] * bytes_;
       std::copy(drawn[begin / kRows].begin(), drawn[begin / kRows].end(), edge + first);
-      read(f.relation, edge + first, f.offset[end] - f.offset[begin], column + first);
+      read(f.relation, edge + first, f.offset[end] - f.offset[begin], static_cast<char*>(hop.column) + first);
+      spread_batch(f, begin, end);
     });
-    return column;
+    found.make_room(hop.count);
+    found.renumber(hop);
   }
 
-  // The subgraph of each edge.
-  const uint32_t* spread_batch(const Frontier& f, int64_t num_rows) {
-    batch_.resize(f.offset[num_rows]);
-    for_blocks(num_rows, 4096, f.offset[num_rows], [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        std::fill(batch_.data() + f.offset[row], batch_.data() + f.offset[row + 1], f.batch[row]);
-      }
-    });
-    return batch_.data();
+  // The subgraph of each edge of rows [begin, end).
+  void spread_batch(const Frontier& f, int64_t begin, int64_t end) {
+    if (!f.batch) return;
+    for (int64_t row = begin; row < end; ++row) {
+      std::fill(batch_.data() + f.offset[row], batch_.data() + f.offset[row + 1], f.batch[row]);
+    }
   }
 
   struct ScratchMemory {

@@ -51,17 +51,21 @@ class FoundNodes {
   }
   void finish_hop() { per_hop.push_back(count_ - frontier_end_); }
 
+  bool is_sharded() const { return shards_ > 1; }
+
+  // Before so many edges are renumbered, in one part or several.
+  void make_room(int64_t count) {
+    STD_TORCH_CHECK(count_ + count < std::numeric_limits<uint32_t>::max(), "a sample of 2^32 nodes and edges or more");
+    node_.reserve((count_ + count) * bytes());
+    if (disjoint_) batch_.reserve((count_ + count) * 4);
+    if (!is_sharded()) make_room(0, count_ + count);
+  }
+
   // The nodes that edges lead to become local positions.
   void renumber(const HopEdges& edges) {
-    STD_TORCH_CHECK(
-        count_ + edges.count < std::numeric_limits<uint32_t>::max(), "a sample of 2^32 nodes and edges or more");
-    node_.reserve((count_ + edges.count) * bytes());
-    if (disjoint_) batch_.reserve((count_ + edges.count) * 4);
     const Found found{node_.data(), disjoint_ ? batch() : nullptr, count_};
-    if (shards_ > 1) return renumber_shards(edges, found);
-    make_room(0, count_ + edges.count);
+    if (is_sharded()) return renumber_shards(edges, found);
     count_ = GK_KERNEL(renumber)(tables_[0].view(is_wide_), edges, found);
-    used_[0] = count_;
   }
 
  private:

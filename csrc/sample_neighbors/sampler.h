@@ -81,11 +81,8 @@ class Sampler {
 
  private:
   void expand(size_t r, int64_t fanout) {
-    const FoundNodes& rows = found_[graph_[r].destination];
     Frontier frontier{};
     frontier.relation = graph_[r].data;
-    frontier.node = rows.frontier_nodes();
-    frontier.batch = rows.frontier_batches();
     frontier.limit = limits_.empty() ? nullptr : limits_.data();
     frontier.fanout = fanout;
     frontier.seed = options_.seed;
@@ -93,7 +90,7 @@ class Sampler {
     frontier.mode = options_.mode;
     frontier.replace = options_.replace;
     STD_TORCH_CHECK(frontier.stream < 1 << 16, "hops times relations must be below 2^16");
-    found_[graph_[r].source].renumber(drawn_[r].expand(frontier, rows.frontier_size()));
+    drawn_[r].expand(frontier, found_[graph_[r].destination], found_[graph_[r].source]);
   }
 
   template <typename I, typename From>
