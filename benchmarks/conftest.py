@@ -14,7 +14,7 @@ ROWS = pytest.StashKey[list]()
 
 
 def pytest_addoption(parser):
-    parser.addoption("--results", type=Path, help="folder for cpu.md and cpu.json")
+    parser.addoption("--results", type=Path, help="folder for the tables")
 
 
 def pytest_configure(config):

@@ -61,6 +61,16 @@ SAMPLING = (
     "its M edges/s",
     "1 thread over it",
 )
+TABLES = {
+    "cpu": (
+        "Message passing on the CPU",
+        "Ratio: the best peer's time over ours, both in the same process by turns. Memory: what a call adds.",
+    ),
+    "sampling": (
+        "Neighbor sampling on the CPU",
+        "1,024 seeds, fanouts 15, 10, 5. Edges a second of ours and of the peers, in the same process by turns.",
+    ),
+}
 ABSENT = ("not timed", "why", "rows")
 MEANS = ("geometric mean over cases", "value", "least", "most", "cases", "goal", "")
 
@@ -190,13 +200,16 @@ def text(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def write(rows: list[dict[str, Any]], folder: Path) -> None:
-    """cpu.md and cpu.json in folder."""
+    """In folder for each table that has rows TABLE.md and TABLE.json."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = about()
-    lines = ["# Kernels on the CPU", "", ", ".join(f"{name} {value}" for name, value in machine.items())]
-    lines += ["", "Ratio: the best peer's time over ours, both in the same process by turns. Memory: what a call adds."]
-    for header, body in _sections(rows)[::-1]:
-        lines += ["", *_markdown(header, body)]
-    (folder / "cpu.md").write_text("\n".join(lines) + "\n")
-    document = {"about": machine, "means": means(rows), "rows": rows}
-    (folder / "cpu.json").write_text(json.dumps(document, indent=1) + "\n")
+    for table, (title, note) in TABLES.items():
+        its_rows = [row for row in rows if row.get("table", "cpu") == table]
+        if not its_rows:
+            continue
+        lines = [f"# {title}", "", ", ".join(f"{name} {value}" for name, value in machine.items()), "", note]
+        for header, body in _sections(its_rows)[::-1]:
+            lines += ["", *_markdown(header, body)]
+        (folder / f"{table}.md").write_text("\n".join(lines) + "\n")
+        document = {"about": machine, "means": means(its_rows), "rows": its_rows}
+        (folder / f"{table}.json").write_text(json.dumps(document, indent=1) + "\n")

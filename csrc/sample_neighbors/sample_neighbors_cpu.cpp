@@ -41,12 +41,13 @@ bool is_large(const std::vector<Tensor>& seeds, const std::vector<int64_t>& fano
 
 // See ops/sample_neighbors/reference.py.
 Sample sample_neighbors(
-    const std::vector<Tensor>& indptr, const std::vector<Tensor>& indices, const std::vector<int64_t>& source,
-    const std::vector<int64_t>& destination, const std::vector<Tensor>& seeds, const std::vector<Tensor>& weight,
-    const std::vector<Tensor>& time, const std::vector<Tensor>& seed_time, const std::vector<int64_t>& num_nodes,
-    const std::vector<int64_t>& fanouts, const std::string& mode, bool replace, bool disjoint, bool node_time,
-    int64_t seed) {
+    const std::vector<Tensor>& indptr, const std::vector<Tensor>& indices, const std::vector<Tensor>& edge_id,
+    const std::vector<int64_t>& source, const std::vector<int64_t>& destination, const std::vector<Tensor>& seeds,
+    const std::vector<Tensor>& weight, const std::vector<Tensor>& time, const std::vector<Tensor>& seed_time,
+    const std::vector<int64_t>& num_nodes, const std::vector<int64_t>& fanouts, const std::string& mode, bool replace,
+    bool disjoint, bool node_time, int64_t seed) {
   const std::vector<Tensor> pointers = as_contiguous(indptr), neighbors = as_contiguous(indices);
+  const std::vector<Tensor> ids = as_contiguous(edge_id);
   const std::vector<Tensor> starts = as_contiguous(seeds), weights = as_contiguous(weight), times = as_contiguous(time);
   std::vector<SampledRelation> graph;
   for (size_t r = 0; r < indptr.size(); ++r) {
@@ -54,6 +55,7 @@ Sample sample_neighbors(
     data.is_64bit = is_64bit(indptr[r]);
     data.indptr = pointer(pointers[r]);
     data.indices = pointer(neighbors[r]);
+    data.edge_id = ids[r].numel() > 0 ? pointer(ids[r]) : nullptr;
     data.is_double = !weight.empty() && weights[r].scalar_type() == ScalarType::Double;
     data.weight = weight.empty() ? nullptr : pointer(weights[r]);
     data.time = time.empty() ? nullptr : static_cast<const int64_t*>(pointer(times[r]));

@@ -34,8 +34,14 @@ struct BlockWords {
 };
 
 template <typename I>
+__attribute__((always_inline)) inline void prefetch_edges(const I* from, int64_t count) {
+  for (int64_t j = 0; j < count; j += int64_t(64 / sizeof(I))) __builtin_prefetch(from + j);
+  __builtin_prefetch(from + count - 1);
+}
+
+template <typename I>
 inline void draw_block(const Frontier& f, int64_t begin, int64_t end, I* edge, I* column) {
-  const I* indices = static_cast<const I*>(f.relation.indices);
+  const I *indices = static_cast<const I*>(f.relation.indices), *ids = static_cast<const I*>(f.relation.edge_id);
   const int64_t first = f.offset[begin], k = f.fanout;
   BlockWords block;
   for (int64_t row = begin; row < end; ++row) {
@@ -49,8 +55,8 @@ inline void draw_block(const Frontier& f, int64_t begin, int64_t end, I* edge, I
     if (degree == 0) continue;
     if (takes_all(f, degree)) {
       for (int64_t j = 0; j < degree; ++j) to[j] = I(start + j);
-      for (int64_t j = 0; j < degree; j += int64_t(64 / sizeof(I))) __builtin_prefetch(indices + start + j);
-      __builtin_prefetch(indices + start + degree - 1);
+      prefetch_edges(indices + start, degree);
+      if (ids) prefetch_edges(ids + start, degree);
       continue;
     }
     const RowDraws draws = draws_of<I>(f, row);
@@ -63,11 +69,13 @@ inline void draw_block(const Frontier& f, int64_t begin, int64_t end, I* edge, I
     for (int64_t j = 0; j < k; ++j) {
       to[j] = I(start + positions[j]);
       __builtin_prefetch(indices + to[j]);
+      if (ids) __builtin_prefetch(ids + to[j]);
     }
     words += (k + 3) / 4 * 4;
   }
   const int64_t count = f.offset[end] - first;
   for (int64_t e = 0; e < count; ++e) column[e] = indices[edge[e]];
+  for (int64_t e = 0; ids && e < count; ++e) edge[e] = ids[edge[e]];
 }
 
 inline double weight_at(const Relation& r, int64_t edge) {
@@ -302,14 +310,18 @@ void draw_any(const Frontier& f, int64_t begin, int64_t end, const Scratch& scra
   });
 }
 
-void read_columns(const Relation& r, const void* edge, int64_t count, void* column) {
+void read_columns(const Relation& r, void* edge, int64_t count, void* column) {
   dispatch_index(r.is_64bit, [&](auto i) {
     using I = typename decltype(i)::type;
-    const I *indices = static_cast<const I*>(r.indices), *edges = static_cast<const I*>(edge);
-    I* columns = static_cast<I*>(column);
+    const I *indices = static_cast<const I*>(r.indices), *ids = static_cast<const I*>(r.edge_id);
+    I *edges = static_cast<I*>(edge), *columns = static_cast<I*>(column);
     for (int64_t e = 0; e < count; ++e) {
-      if (e + kAhead < count) __builtin_prefetch(indices + edges[e + kAhead]);
+      if (e + kAhead < count) {
+        __builtin_prefetch(indices + edges[e + kAhead]);
+        if (ids) __builtin_prefetch(ids + edges[e + kAhead]);
+      }
       columns[e] = indices[edges[e]];
+      if (ids) edges[e] = ids[edges[e]];
     }
   });
 }

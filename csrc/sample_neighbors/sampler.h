@@ -18,7 +18,7 @@ struct SampledRelation {
   int64_t source, destination;
 };
 
-// nodes and subgraphs a type; local indptr, columns and stored edges a relation; nodes [T, hops + 1] and edges [R,
+// nodes and subgraphs a type; local indptr, columns and edges a relation; nodes [T, hops + 1] and edges [R,
 // hops] found at each hop
 using Sample = std::tuple<
     std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, Tensor,

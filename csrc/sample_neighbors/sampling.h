@@ -10,10 +10,11 @@ namespace graphkern {
 enum class Mode : int { uniform, last, labor };
 
 // One relation of a graph: its rows are expanded into the columns of their edges.
-// weight: [E] float32 or float64, or null; time: int64, [E] or (node_time) that of the columns, or null
+// edge_id: [E] what stands for each edge in the results, or null: its position; weight: [E] float32 or float64, or
+// null; time: int64, [E] or (node_time) that of the columns, or null
 struct Relation {
   bool is_64bit, is_double, node_time;
-  const void *indptr, *indices, *weight;
+  const void *indptr, *indices, *edge_id, *weight;
   const int64_t* time;
 };
 
@@ -62,7 +63,7 @@ GK_DECLARE_KERNEL(void, draw_uniform, const Frontier&, int64_t begin, int64_t en
 // Draws rows [begin, end) in any mode; out: room for the most that they may draw; count: [rows] edges drawn.
 GK_DECLARE_KERNEL(
     void, draw_any, const Frontier&, int64_t begin, int64_t end, const Scratch&, void* out, int64_t* count)
-// column[e] = indices[edge[e]]
-GK_DECLARE_KERNEL(void, read_columns, const Relation&, const void* edge, int64_t count, void* column)
+// column[e] = indices[edge[e]]; then edge[e] = edge_id[edge[e]]
+GK_DECLARE_KERNEL(void, read_columns, const Relation&, void* edge, int64_t count, void* column)
 
 }  // namespace graphkern

@@ -133,6 +133,7 @@ def arguments(
     return (
         [adj.indptr for adj in graphs],
         [adj.indices for adj in graphs],
+        [adj.indices[:0] if adj._edge_id is None else adj._edge_id.to(adj.dtype) for adj in graphs],
         [number[source] for source, _, _ in relations],
         [number[destination] for _, _, destination in relations],
         [nodes.to(graphs[0].indptr.dtype) for nodes in seeds.values()],

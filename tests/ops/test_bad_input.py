@@ -9,6 +9,7 @@ import graphkern as gk
 
 ADJ = gk.CSR.from_edge_index(torch.tensor([[0, 1, 2, 0], [1, 2, 0, 0]]), 3, 3)
 WIDE = gk.CSR.from_edge_index(torch.tensor([[0, 1, 4], [1, 0, 1]]), 2, 5)
+FULL = gk.CSR.from_edge_index(torch.tensor([[0, 1, 0, 1], [0, 2, 2, 2]]), 3, 2)
 X = torch.randn(3, 4)
 HEADS = torch.randn(3, 2, 4)
 META = torch.empty(3, 4, device="meta")
@@ -51,6 +52,40 @@ CASES = {
     "sample: fanout": (lambda: gk.sample_neighbors(ADJ, SEEDS, [2, -2]), ValueError, "fanouts"),
     "sample: no fanouts": (lambda: gk.sample_neighbors(ADJ, SEEDS, []), ValueError, "fanouts"),
     "sample: wide seed": (lambda: gk.sample_neighbors(ADJ, SEEDS, [1], seed=2**63), ValueError, "seed must fit int64"),
+    "walk: not a CSR": (lambda: gk.random_walk(X, SEEDS, 3), TypeError, "adj must be a graphkern.CSR"),
+    "walk: not square": (lambda: gk.random_walk(WIDE, SEEDS, 3), ValueError, "must be square"),
+    "walk: float start": (lambda: gk.random_walk(ADJ, SEEDS.float(), 3), TypeError, "start must be an int32"),
+    "walk: start too large": (lambda: gk.random_walk(ADJ, SEEDS + 1, 3), ValueError, r"start must be in \[0, 3\)"),
+    "walk: negative start": (lambda: gk.random_walk(ADJ, SEEDS - 1, 3), ValueError, "start must be in"),
+    "walk: 2-D start": (lambda: gk.random_walk(ADJ, SEEDS[None], 3), ValueError, "start must be 1-D"),
+    "walk: device": (lambda: gk.random_walk(ADJ, SEEDS.to("meta"), 3), ValueError, "start is on meta"),
+    "walk: length": (lambda: gk.random_walk(ADJ, SEEDS, -1), ValueError, "length must not be negative"),
+    "walk: p zero": (lambda: gk.random_walk(ADJ, SEEDS, 3, p=0.0), ValueError, "p must be positive and finite"),
+    "walk: p tiny": (lambda: gk.random_walk(ADJ, SEEDS, 3, p=1e-310), ValueError, "p must be positive and finite"),
+    "walk: q negative": (lambda: gk.random_walk(ADJ, SEEDS, 3, q=-1), ValueError, "q must be positive and finite"),
+    "walk: q NaN": (lambda: gk.random_walk(ADJ, SEEDS, 3, q=float("nan")), ValueError, "q must be positive and finite"),
+    "walk: q infinite": (lambda: gk.random_walk(ADJ, SEEDS, 3, q=float("inf")), ValueError, "q must be positive"),
+    "walk: wide seed": (lambda: gk.random_walk(ADJ, SEEDS, 3, seed=2**63), ValueError, "seed must fit int64"),
+    "induced: not a CSR": (lambda: gk.induced_subgraph(X, SEEDS), TypeError, "adj must be a graphkern.CSR"),
+    "induced: not square": (lambda: gk.induced_subgraph(WIDE, SEEDS), ValueError, "must be square"),
+    "induced: float nodes": (lambda: gk.induced_subgraph(ADJ, SEEDS.float()), TypeError, "nodes must be an int32"),
+    "induced: too large": (lambda: gk.induced_subgraph(ADJ, SEEDS + 1), ValueError, r"nodes must be in \[0, 3\)"),
+    "induced: negative": (lambda: gk.induced_subgraph(ADJ, SEEDS - 1), ValueError, "nodes must be in"),
+    "induced: 2-D nodes": (lambda: gk.induced_subgraph(ADJ, SEEDS[None]), ValueError, "nodes must be 1-D"),
+    "induced: repeated": (lambda: gk.induced_subgraph(ADJ, SEEDS[[1, 0, 1]]), ValueError, "node 2 does"),
+    "negatives: not a CSR": (lambda: gk.sample_negatives(X, SEEDS, 2), TypeError, "adj must be a graphkern.CSR"),
+    "negatives: float rows": (lambda: gk.sample_negatives(ADJ, SEEDS.float(), 2), TypeError, "rows must be an int32"),
+    "negatives: too large": (lambda: gk.sample_negatives(ADJ, SEEDS + 1, 2), ValueError, r"rows must be in \[0, 3\)"),
+    "negatives: negative": (lambda: gk.sample_negatives(ADJ, SEEDS - 1, 2), ValueError, "rows must be in"),
+    "negatives: 2-D rows": (lambda: gk.sample_negatives(ADJ, SEEDS[None], 2), ValueError, "rows must be 1-D"),
+    "negatives: num": (lambda: gk.sample_negatives(ADJ, SEEDS, -1), ValueError, "num must not be negative"),
+    "negatives: full row": (lambda: gk.sample_negatives(FULL, SEEDS, 2), ValueError, "row 2 has every column"),
+    "negatives: wide seed": (lambda: gk.sample_negatives(ADJ, SEEDS, 2, seed=2**63), ValueError, "seed must fit int64"),
+    "negatives: columns": (
+        lambda: gk.sample_negatives(gk.CSR(INDPTR, INDPTR, 2**32), TARGET[:1], 2),
+        ValueError,
+        "fewer than 2\\^32 columns",
+    ),
     "info_nce: dtype": (lambda: gk.info_nce(X, X.double()), TypeError, "key is torch.float64"),
     "info_nce: depth": (lambda: gk.info_nce(X, X[:, :2]), ValueError, r"key must be \[K, 4\]"),
     "info_nce: no keys": (lambda: gk.info_nce(X, X[:0]), ValueError, "K >= 1"),

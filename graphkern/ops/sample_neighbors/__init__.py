@@ -100,7 +100,7 @@ def sample_neighbors(
     return SampledSubgraph(
         nodes=nodes[0],
         adj=CSR(indptr[0], indices[0], nodes[0].shape[0], validate=False),
-        edge_id=edge[0] if adj._edge_id is None else adj._edge_id[edge[0]],
+        edge_id=edge[0],
         num_nodes_per_hop=nodes_per_hop[0].tolist(),
         num_edges_per_hop=edges_per_hop[0].tolist(),
         batch=batch[0] if disjoint or times else None,
@@ -108,7 +108,7 @@ def sample_neighbors(
 
 
 def _fake(
-    indptr, indices, source, destination: list[int], seeds: list[Tensor], weight, time, seed_time, num_nodes,
+    indptr, indices, edge_id, source, destination: list[int], seeds: list[Tensor], weight, time, seed_time, num_nodes,
     fanouts: list[int], mode, replace, disjoint: bool, node_time, seed,
 ):  # fmt: skip
     ctx = torch.library.get_ctx()
@@ -128,9 +128,9 @@ def _fake(
 
 SAMPLE_NEIGHBORS = Op(
     "sample_neighbors",
-    "(Tensor[] indptr, Tensor[] indices, int[] source, int[] destination, Tensor[] seeds, Tensor[] weight,"
-    " Tensor[] time, Tensor[] seed_time, int[] num_nodes, int[] fanouts, str mode, bool replace, bool disjoint,"
-    " bool node_time, int seed) -> (Tensor[], Tensor[], Tensor[], Tensor[], Tensor[], Tensor, Tensor)",
+    "(Tensor[] indptr, Tensor[] indices, Tensor[] edge_id, int[] source, int[] destination, Tensor[] seeds,"
+    " Tensor[] weight, Tensor[] time, Tensor[] seed_time, int[] num_nodes, int[] fanouts, str mode, bool replace,"
+    " bool disjoint, bool node_time, int seed) -> (Tensor[], Tensor[], Tensor[], Tensor[], Tensor[], Tensor, Tensor)",
     reference=reference,
     fake=_fake,
 )

@@ -220,6 +220,7 @@ class _Nodes:
 def sample_neighbors(
     indptr: list[Tensor],
     indices: list[Tensor],
+    edge_id: list[Tensor],
     source: list[int],
     destination: list[int],
     seeds: list[Tensor],
@@ -237,13 +238,14 @@ def sample_neighbors(
     """For T node types and R relations.
 
     Args:
-        indptr, indices: of each relation; its rows are nodes of type destination[r], its columns of type source[r].
+        indptr, indices, edge_id: of each relation; its rows are nodes of type destination[r], its columns of type
+            source[r]; edge_id [E] is what stands for an edge in the results, its position where it is empty.
         seeds, seed_time: of each type; seed_time is an empty list where times do not count.
         weight, time: of each relation's edges, in CSR order, or empty lists. node_time: time has the columns' instead.
         num_nodes: of each type. fanouts: hop after hop, each of every relation.
         mode: "uniform", "last" or "labor".
     Returns: nodes and their subgraphs (the number of the seed among all seeds, or empty) a type; local indptr, local
-        indices and stored edges a relation; nodes [T, hops + 1] and edges [R, hops] found at each hop.
+        indices and edges a relation; nodes [T, hops + 1] and edges [R, hops] found at each hop.
     """
     relations = len(indptr)
     first_batch = [sum(s.shape[0] for s in seeds[:t]) for t in range(len(seeds))]
@@ -291,7 +293,7 @@ def sample_neighbors(
         [made(nodes.batch if disjoint else []) for nodes in found],
         local_indptr,
         [made(c) for c in columns],
-        [made(e) for e in edges],
+        [ids[made(e).long()] if ids.numel() else made(e) for e, ids in zip(edges, edge_id, strict=True)],
         torch.tensor([nodes.per_hop for nodes in found]),
         torch.tensor(edges_per_hop).view(relations, -1),
     )

@@ -101,10 +101,7 @@ def sample_neighbors_hetero(
             key: CSR(pointers, columns, found[key[0]].shape[0], validate=False)
             for key, pointers, columns in zip(adjs, indptr, indices, strict=True)
         },
-        edge_id={
-            key: stored if adj._edge_id is None else adj._edge_id[stored]
-            for (key, adj), stored in zip(adjs.items(), edge, strict=True)
-        },
+        edge_id=dict(zip(adjs, edge, strict=True)),
         num_nodes_per_hop=dict(zip(kinds, nodes_per_hop.tolist(), strict=True)),
         num_edges_per_hop=dict(zip(adjs, edges_per_hop.tolist(), strict=True)),
         batch=dict(zip(kinds, batch, strict=True)) if disjoint or times else None,
