@@ -1,0 +1,15 @@
+"""Mini-batches by neighbor sampling: threads in this process, the same batches for a seed, resumable."""
+
+from graphkern.loader.batch import Batch, HeteroBatch
+from graphkern.loader.hetero import HeteroLinkNeighborLoader, HeteroNeighborLoader
+from graphkern.loader.link import LinkNeighborLoader
+from graphkern.loader.neighbor import NeighborLoader
+
+__all__ = [
+    "Batch",
+    "HeteroBatch",
+    "HeteroLinkNeighborLoader",
+    "HeteroNeighborLoader",
+    "LinkNeighborLoader",
+    "NeighborLoader",
+]
