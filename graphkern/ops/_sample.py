@@ -181,6 +181,7 @@ def _time(time: Tensor, name: str, size: int, adj: CSR, once: bool = True) -> No
 
 def _values(tensor: Tensor, name: str, what: str, once: bool = True) -> None:
     """Every value is in [0, inf). Read once a tensor, and again when it was written to; not while compiling."""
+    once = once and not tensor.is_inference()  # such a tensor has no version
     if torch.compiler.is_compiling() or (once and _seen.get(tensor) == tensor._version):
         return
     good = tensor >= 0

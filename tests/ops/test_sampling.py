@@ -275,6 +275,12 @@ def test_bad_input(name):
         call()
 
 
+def test_weights_made_in_inference_mode_will_do():
+    with torch.inference_mode():
+        weight = torch.ones(4)
+    assert gk.sample_neighbors(ADJ, SEEDS, [2], weight=weight).edge_id.numel() == 4
+
+
 def test_weights_are_read_again_after_they_were_written():
     weight = torch.ones(4)
     gk.sample_neighbors(ADJ, SEEDS, [1], weight=weight)

@@ -36,8 +36,8 @@ class SampledSubgraph:
 
     @property
     def layers(self) -> list[CSR]:
-        """One trimmed CSR a hop, outermost first: ``for conv, adj in zip(convs, sub.layers): x = conv(x, adj)`` takes
-        features of all nodes to features of the seeds. Views of adj, no copy."""
+        """One trimmed CSR a hop, outermost first: ``for conv, adj in zip(convs, sub.layers): x = conv((x,
+        x[: adj.num_rows]), adj)`` takes features of all nodes to features of the seeds. Views of adj, no copy."""
         bounds, edges = list(accumulate(self.num_nodes_per_hop)), list(accumulate(self.num_edges_per_hop))
         return [
             CSR(self.adj.indptr[: rows + 1], self.adj.indices[:last], cols, validate=False)
