@@ -111,7 +111,7 @@ def test_threads_end_when_the_loop_raises():
 
 
 SCRIPT = """
-import sys, torch
+import signal, sys, torch
 from graphkern.loader import NeighborLoader
 from tests.loader.worlds import make_graph
 loader = NeighborLoader(make_graph(), [3, 2], batch_size=1, num_threads=2, prefetch=8)
@@ -120,6 +120,7 @@ def slow(items, seed):
     torch.randn(200, 200).sum()
     return make(items, seed)
 loader._make = slow
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
 while True:
     for batch in loader:
         print("ready", flush=True)
