@@ -109,7 +109,8 @@ class Op:
         """The Python function behind `triton` or `reference`."""
         if name == "reference":
             return self.reference
-        assert self._triton is not None
+        if self._triton is None:
+            raise NotImplementedError(f"{self.qualname}: {self.missing(name)}")
         module, function = self._triton.split(":")
         return getattr(importlib.import_module(module), function)
 

@@ -43,11 +43,12 @@ inline bool is_rejected(uint64_t product, uint32_t bound) {
 }
 
 // Uniform in [0, bound), 0 for bound 0: draw number `draw` of `number`, whose word at the first attempt is given: lane
-// draw % 4 at counter (draw / 4, 0, number).
-inline uint32_t bounded(uint64_t word, uint32_t bound, uint64_t draw, uint64_t number, uint64_t seed) {
+// draw % 4 at counter (draw / 4, stream, number).
+inline uint32_t bounded(
+    uint64_t word, uint32_t bound, uint64_t draw, uint64_t number, uint64_t seed, uint32_t stream = 0) {
   uint64_t product = word * bound;
   for (uint64_t attempt = 1; is_rejected(product, bound); ++attempt) {
-    product = OneDraw(draw / 4, attempt << 16, number, seed).word[draw % 4] * bound;
+    product = OneDraw(draw / 4, stream + (attempt << 16), number, seed).word[draw % 4] * bound;
   }
   return uint32_t(product >> 32);
 }

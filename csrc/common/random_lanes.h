@@ -1,4 +1,4 @@
-// Philox4x32-10 for one counter a lane: see random.h.
+// Philox4x32-10 (Salmon et al. 2011) for one counter a lane: random words as a pure function of a counter and a key.
 #pragma once
 
 #include "vec.h"

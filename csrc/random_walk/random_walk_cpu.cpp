@@ -4,20 +4,11 @@
 #ifdef GK_LAUNCHER
 #include <atomic>
 
+#include "../common/index_checks.h"
 #include "../common/parallel.h"
 
 namespace graphkern {
 namespace {
-
-void check_nodes(const Tensor& nodes, int64_t num_rows) {
-  baseline::dispatch_index(is_64bit(nodes), [&](auto i) {
-    const auto* values = static_cast<const typename decltype(i)::type*>(pointer(nodes));
-    for (int64_t n = 0; n < nodes.size(0); ++n) {
-      STD_TORCH_CHECK(
-          values[n] >= 0 && values[n] < num_rows, "start must be in [0, ", num_rows, ") but has ", values[n]);
-    }
-  });
-}
 
 // See ops/random_walk/reference.py. Returns [B, length + 1]
 Tensor random_walk(
@@ -28,7 +19,7 @@ Tensor random_walk(
   STD_TORCH_CHECK(weight.size() == 3, "expected three weights");
   const Tensor pointers = as_contiguous(indptr), columns = as_contiguous(indices), nodes = as_contiguous(start);
   const std::optional<Tensor> set_pointers = as_contiguous(set_indptr), set_columns = as_contiguous(set_indices);
-  check_nodes(nodes, indptr.size(0) - 1);
+  check_index(nodes, "start", indptr.size(0) - 1);
   const int64_t num_walks = start.size(0);
   Tensor out = allocate({num_walks, length + 1}, indices.scalar_type());
   Walks walks{};

@@ -86,6 +86,7 @@ void draw_absent(
 #include <atomic>
 #include <deque>
 
+#include "../common/index_checks.h"
 #include "../common/parallel.h"
 
 namespace graphkern {
@@ -96,7 +97,7 @@ constexpr int64_t kRows = 256;  // rows that are drawn together
 struct Negatives {
   const void *indptr, *indices, *rows;
   void* out;
-  int64_t num_rows, num_cols, num;
+  int64_t num_cols, num;
   bool distinct;
   uint64_t seed;
 };
@@ -139,18 +140,14 @@ Tensor sample_negatives(
   STD_TORCH_CHECK(num >= 0 && num < int64_t(1) << 32, "num must be in [0, 2^32) but is ", num);
   STD_TORCH_CHECK(num_cols < int64_t(1) << 32, "2^32 columns or more");
   const Tensor pointers = as_contiguous(indptr), columns = as_contiguous(indices), wanted = as_contiguous(rows);
-  const int64_t num_rows = indptr.size(0) - 1, count = rows.size(0);
+  const int64_t count = rows.size(0);
   Tensor out = allocate({count, num}, indices.scalar_type());
-  const Negatives n{
-      pointer(pointers), pointer(columns), pointer(wanted), out.mutable_data_ptr(), num_rows, num_cols, num,
-      distinct,          uint64_t(seed)};
+  const Negatives n{pointer(pointers), pointer(columns), pointer(wanted), out.mutable_data_ptr(), num_cols, num,
+                    distinct,          uint64_t(seed)};
+  check_index(wanted, "rows", indptr.size(0) - 1);
   std::atomic<int64_t> full{-1};
   baseline::dispatch_index(is_64bit(indices), [&](auto i) {
     using I = typename decltype(i)::type;
-    for (int64_t r = 0; r < count; ++r) {
-      const int64_t row = static_cast<const I*>(n.rows)[r];
-      STD_TORCH_CHECK(row >= 0 && row < num_rows, "rows must be in [0, ", num_rows, ") but has ", row);
-    }
     constexpr int64_t kRowOperations = 128, kDrawOperations = 32;
     const int64_t threads = useful_threads(count * (kRowOperations + num * kDrawOperations));
     const int64_t share = threads == 1 ? kRows : std::clamp<int64_t>(count / (threads * 8), 1, kRows);

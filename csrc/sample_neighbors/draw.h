@@ -2,7 +2,7 @@
 // every machine gets the same bits.
 #pragma once
 
-#include "../common/random_lanes.h"
+#include "../common/bounded_lanes.h"
 #include "sampling.h"
 
 namespace graphkern::GK_ISA {
@@ -43,18 +43,9 @@ struct RowDraws {
     }
   }
 
-  // Lemire's multiply and reject, from the word of the first attempt on.
+  // Uniform in [0, bound), from the word of that draw.
   uint32_t bounded(uint32_t word, uint32_t draw, uint32_t bound) const {
-    uint64_t product = uint64_t(word) * bound;
-    if (__builtin_expect(uint32_t(product) < bound, 0)) {
-      const uint32_t threshold = (0u - bound) % bound;
-      for (uint32_t attempt = 1; uint32_t(product) < threshold; ++attempt) {
-        uint32_t again[4 * kWordLanes];
-        RowDraws{node, key, stream + (attempt << 16)}.words(draw / 4, 1, again);
-        product = uint64_t(again[draw % 4]) * bound;
-      }
-    }
-    return uint32_t(product >> 32);
+    return GK_ISA::bounded(word, bound, draw, node, key, stream);
   }
 };
 

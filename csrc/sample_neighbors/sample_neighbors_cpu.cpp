@@ -1,20 +1,11 @@
 #include "../common/isa.h"
 
 #ifdef GK_LAUNCHER
+#include "../common/index_checks.h"
 #include "sampler.h"
 
 namespace graphkern {
 namespace {
-
-void check_seeds(const Tensor& seeds, int64_t num_rows) {
-  baseline::dispatch_index(is_64bit(seeds), [&](auto i) {
-    const auto* values = static_cast<const typename decltype(i)::type*>(pointer(seeds));
-    for (int64_t s = 0; s < seeds.size(0); ++s) {
-      STD_TORCH_CHECK(
-          values[s] >= 0 && values[s] < num_rows, "seeds must be in [0, ", num_rows, ") but has ", values[s]);
-    }
-  });
-}
 
 std::vector<Tensor> as_contiguous(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> result;
@@ -61,13 +52,15 @@ Sample sample_neighbors(
     data.time = time.empty() ? nullptr : static_cast<const int64_t*>(pointer(times[r]));
     data.node_time = node_time;
     graph.push_back({data, source[r], destination[r]});
-    check_seeds(starts[destination[r]], indptr[r].size(0) - 1);
+    check_index(starts[destination[r]], "seeds", indptr[r].size(0) - 1);
   }
   std::vector<int64_t> limits;
   for (const Tensor& t : as_contiguous(seed_time)) {
     const int64_t* values = static_cast<const int64_t*>(pointer(t));
     limits.insert(limits.end(), values, values + t.size(0));
   }
+  STD_TORCH_CHECK(mode != "last" || !time.empty(), "the last edges need times");
+  STD_TORCH_CHECK(limits.empty() || disjoint, "times need disjoint subgraphs");
   const Mode kind = mode == "labor" ? Mode::labor : mode == "last" ? Mode::last : Mode::uniform;
   const size_t relations = graph.size();
   const int64_t most = num_nodes.empty() ? 0 : *std::max_element(num_nodes.begin(), num_nodes.end());

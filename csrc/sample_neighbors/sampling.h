@@ -20,7 +20,8 @@ struct Relation {
 
 // Rows of the frontier: [R] each. node: as the indices of the relation; batch: the subgraph of each, or null; start,
 // degree: their edges; offset: [R + 1] where the edges drawn go. limit: [subgraphs] latest time allowed, or null.
-// stream, seed: see Draws in random.h; subgraph b draws with the key seed + (b + 1) * kGolden.
+// Draw j of a row is the word of lane j % 4 at counter (j / 4, stream + 2^16 * attempt, node low, node high), key seed,
+// or in subgraph b seed + (b + 1) * kGolden; attempt counts rejections.
 struct Frontier {
   Relation relation;
   const void* node;

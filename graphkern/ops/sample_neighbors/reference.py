@@ -186,7 +186,8 @@ def _draw(
     if mode == "labor":
         ranks = _labor(rows, indices[rows.edge], fanout)
     elif mode == "last":
-        assert time is not None
+        if time is None:
+            raise RuntimeError("the last edges need times")
         latest = torch.sort(time[rows.edge].flip(0), descending=True, stable=True).indices
         ranks = _first(rows, rows.row.shape[0] - 1 - latest, fanout)
     elif weight is None:
