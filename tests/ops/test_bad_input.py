@@ -249,3 +249,10 @@ def test_bad_input_raises_what_the_docstring_says(name):
     call, error, message = CASES[name]
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith(("segment_reduce", "gather_csr"))])
+def test_the_references_refuse_the_same(name):
+    """They serve where no compiler built the kernels."""
+    with gk.use("reference", "segment_reduce", "segment_extremum", "gather_csr"):
+        test_bad_input_raises_what_the_docstring_says(name)

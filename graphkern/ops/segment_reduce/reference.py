@@ -7,9 +7,12 @@ from graphkern.ops.scatter_reduce import reference as scatter
 
 
 def segment_index(indptr: Tensor, length: int) -> Tensor:
-    """[length]: the segment of each position, S for those that belong to none."""
+    """[length]: the segment of each position, S for those that belong to none. RuntimeError for an indptr that descends
+    or leaves [0, length]."""
     num_segments = indptr.shape[0] - 1
     count = torch.cat([indptr[:1], indptr[1:] - indptr[:-1], length - indptr[-1:]])
+    if bool((count < 0).any()):  # repeat_interleave would write out of bounds
+        raise RuntimeError(f"indptr must ascend within [0, {length}]")
     segment = torch.arange(-1, num_segments + 1, device=indptr.device)
     segment[0] = num_segments
     return torch.repeat_interleave(segment, count.long(), output_size=length)
