@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 import torch
 
 if not torch.cuda.is_available():
@@ -22,3 +23,12 @@ def pytest_terminal_summary(terminalreporter):
         f"contract tests: {len(contract)} passed, over {len(functions)} functions ({', '.join(functions)})"
         f" x implementations ({', '.join(implementations)})"
     )
+
+
+@pytest.fixture
+def one_thread():
+    """For tiny tensors: threads would wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -80,8 +80,6 @@ class HeteroNeighborLoader(Loader[HeteroBatch]):
             "replace": replace, "weight": weight, "edge_time": edge_time, "node_time": node_time,
             "temporal": temporal, "disjoint": disjoint, "labor": labor,
         }  # fmt: skip
-        if edge_time is not None and seed_time is None:
-            raise ValueError("edge_time needs seed_time")
         self._make(torch.arange(0), 0)  # refuses what sample_neighbors_hetero refuses
 
     def _make(self, items: Tensor, seed: int) -> HeteroBatch:

@@ -96,6 +96,8 @@ def seed_times(
         if any(time is not None for time in given.values()):
             raise ValueError("seed_time needs edge_time or node_time")
         return []
+    if not of.of_nodes and all(time is None for time in given.values()):
+        raise ValueError("edge_time needs seed_time")
     times = []
     for kind, nodes in seeds.items():
         time, its_nodes = given.get(kind), node_time.get(kind)

@@ -18,13 +18,7 @@ DATA = Path(os.environ.get("GRAPHKERN_DATA") or Path(__file__).parents[3] / "sha
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sage_minibatch.py"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tensors are tiny: threads would wait for each other most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
