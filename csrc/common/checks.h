@@ -63,7 +63,7 @@ inline const void* pointer(const std::optional<Tensor>& t) { return t ? t->const
 // where the system grants them on request.
 inline Tensor allocate(std::initializer_list<int64_t> size, ScalarType type) {
   std::vector<int64_t> stride(size.size(), 1);
-  for (size_t i = size.size() - 1; i > 0; --i) stride[i - 1] = stride[i] * std::max<int64_t>(size.begin()[i], 1);
+  for (size_t i = size.size(); i > 1; --i) stride[i - 2] = stride[i - 1] * std::max<int64_t>(size.begin()[i - 1], 1);
   AtenTensorHandle handle;  // by way of the shim: torch::stable::empty looks the operator up by name on each call
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
       size.size(), size.begin(), stride.data(), torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)),
