@@ -1,13 +1,8 @@
 #include "../common/bounded_lanes.h"
+#include "../common/column_set.h"
 #include "../common/dispatch.h"
 
 namespace graphkern {
-
-// The columns that a row has, ascending, each once.
-struct ColumnSet {
-  const void* columns;
-  int64_t size;
-};
 
 // num draws for each of the rows number, number + 1, ...: out [count, num]. Sets have fewer than num_cols columns.
 GK_DECLARE_KERNEL(
@@ -102,17 +97,6 @@ struct Negatives {
   uint64_t seed;
 };
 
-// The columns of a row as a set: as they are, or in memory that `scratch` keeps.
-template <typename I>
-ColumnSet column_set(const I* columns, int64_t size, bool distinct, std::deque<std::vector<I>>& scratch) {
-  const auto not_rising = [](I a, I b) { return a >= b; };
-  if (distinct || std::adjacent_find(columns, columns + size, not_rising) == columns + size) return {columns, size};
-  std::vector<I>& sorted = scratch.emplace_back(columns, columns + size);
-  std::sort(sorted.begin(), sorted.end());
-  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-  return {sorted.data(), int64_t(sorted.size())};
-}
-
 // Rows [begin, end). Returns a row that has every column, or -1.
 template <typename I>
 int64_t draw_rows(const Negatives& n, int64_t begin, int64_t end) {
@@ -123,7 +107,8 @@ int64_t draw_rows(const Negatives& n, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) __builtin_prefetch(indptr + rows[r]);
   for (int64_t r = begin; r < end; ++r) {
     const int64_t first = indptr[rows[r]], size = indptr[rows[r] + 1] - first;
-    sets[r - begin] = column_set(indices + first, size, n.distinct, scratch);
+    sets[r - begin] = {indices + first, size};
+    if (!n.distinct) sets[r - begin] = column_set(indices + first, size, scratch.emplace_back());
     __builtin_prefetch(indices + first + size / 2);
     __builtin_prefetch(indices + first);
     if (sets[r - begin].size >= n.num_cols) return rows[r];

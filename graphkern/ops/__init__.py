@@ -9,6 +9,7 @@ from graphkern.ops.gatv2_aggregate import gatv2_aggregate
 from graphkern.ops.induced_subgraph import InducedSubgraph, induced_subgraph
 from graphkern.ops.info_nce import info_nce
 from graphkern.ops.random_walk import random_walk
+from graphkern.ops.rank_metrics import rank_metrics
 from graphkern.ops.sample_negatives import sample_negatives
 from graphkern.ops.sample_neighbors import SampledSubgraph, sample_neighbors
 from graphkern.ops.sample_neighbors_hetero import HeteroSubgraph, sample_neighbors_hetero
@@ -31,6 +32,7 @@ __all__ = [
     "induced_subgraph",
     "info_nce",
     "random_walk",
+    "rank_metrics",
     "sample_negatives",
     "sample_neighbors",
     "sample_neighbors_hetero",

@@ -10,8 +10,8 @@ from torch.nn.functional import pad
 from graphkern.csr import CSR
 from graphkern.graph.pairs import sorted_csr, take_rows
 from graphkern.graph.split import Split
-from graphkern.ops import topk_scores
-from graphkern.rank.metrics import coverage, intra_list_diversity, novelty, rank_metrics
+from graphkern.ops import rank_metrics, topk_scores
+from graphkern.rank.metrics import coverage, intra_list_diversity, novelty
 
 # Embeddings (query [U, D], item [I, D]) scored by their dot product, or a function from users int64 [B] to scores
 # [B, I], where -inf is an item never to list.

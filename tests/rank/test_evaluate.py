@@ -5,8 +5,9 @@ import torch
 
 from graphkern.graph import Split, predefined_split
 from graphkern.graph.pairs import sorted_csr
+from graphkern.ops import rank_metrics
 from graphkern.rank.evaluate import evaluate, rank_items
-from graphkern.rank.metrics import coverage, intra_list_diversity, novelty, rank_metrics
+from graphkern.rank.metrics import coverage, intra_list_diversity, novelty
 
 NUM_USERS, NUM_ITEMS = 30, 25
 
