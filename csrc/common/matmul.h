@@ -1,6 +1,7 @@
 // The platform's matrix multiply on raw blocks, for kernels that stream a product through cache-sized tiles.
 #pragma once
 
+#include <atomic>
 #include <cstdlib>
 
 #include "checks.h"
@@ -32,12 +33,14 @@ inline void matmul(const Matrix& out, const Matrix& a, const Matrix& b, ScalarTy
   torch::stable::detail::to<Tensor>(stack[0]);  // takes the returned reference off the stack
 }
 
-// Calls f(block) for each block, from a parallel region even where there is only one: products then run on one thread
-// each, and their bits do not depend on the number of threads.
+// Calls f(block) for each block, each thread taking the next when it is free, from a parallel region even where there
+// is only one: products then run on one thread each, and their bits do not depend on the number of threads.
 template <typename F>
 void parallel_blocks(int64_t num_blocks, const F& f) {
-  torch::stable::parallel_for(0, std::max<int64_t>(num_blocks, 2), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < std::min(end, num_blocks); ++block) f(block);
+  const int64_t workers = std::min<int64_t>(num_blocks, torch::stable::get_num_threads());
+  std::atomic<int64_t> next{0};
+  torch::stable::parallel_for(0, std::max<int64_t>(workers, 2), 1, [&](int64_t, int64_t) {
+    for (int64_t block = next++; block < num_blocks; block = next++) f(block);
   });
 }
 

@@ -32,48 +32,75 @@ class Summed {
   Buffer buffer_;
 };
 
-// Walks tiles of kTileRows queries by kColumnBlock keys. In a tile the weights, which are the gradients of the logits,
-// are computed once, by blocks of queries that also add w @ key to their sums; then blocks of keys add
-// w.T @ query. Every sum has one owner and a fixed order, so the number of threads does not show.
+// A task owns a group of keys, whose gradients it sums; what it adds to those of the queries is kept apart, one group
+// beside the other, for kSlab queries at a time, and then added up in the order of groups. So every sum has a fixed
+// order, and the weights, which are the gradients of the logits, are used for both while they are in the cache.
 template <typename A>
 struct Backward {
   static constexpr bool kDouble = std::is_same_v<A, double>;
+  static constexpr int64_t kSlab = 4096;
   const ScalarType type;
   const Operand queries, keys;  // queries scaled
   const int64_t num_queries, num_keys, depth;
   const Targets& targets;
   Wide bias;
-  const A *lse, *grad;          // [B]
-  const A *lse_key, *grad_key;  // [K] of the other direction, null where there is none
-  A *grad_query, *grad_bias;    // [B, D], [K], zero at first
-  Buffer weights{kTileRows * kColumnBlock * int64_t(sizeof(A))};
+  const A *lse, *grad;                   // [B]
+  const A *lse_key, *grad_of_key;        // [K] of the other direction, null where there is none
+  A *grad_query, *grad_key, *grad_bias;  // [B, D], [K, D], [K], zero at first
 
-  // Weights of rows [first, first + rows) in the tile's columns, into the tile's place for them; grad_query += w @ key.
-  void query_block(int64_t tile, int64_t first, int64_t rows, int64_t column, const Matrix& k) {
-    Buffer wide(kRowBlock * depth * sizeof(A)), product(kRowBlock * depth * sizeof(A));
-    A* w = weights.as<A>((first - tile) * k.rows);
-    matmul(row_major(w, rows, k.rows), queries.rows(first, rows, wide.raw()), transposed(k), type);
-    for (int64_t r = 0; r < rows; ++r) targets.mask(first + r, column, column + k.rows, w + r * k.rows);
+  // The weights of queries [row, row + q.rows) and keys [column, column + k.rows), into w.
+  void weigh(A* w, int64_t row, const Matrix& q, int64_t column, const Matrix& k) {
+    matmul(row_major(w, q.rows, k.rows), q, transposed(k), type);
+    for (int64_t r = 0; r < q.rows; ++r) targets.mask(row + r, column, column + k.rows, w + r * k.rows);
     GK_KERNEL(logits_gradient)(
-        kDouble, w, bias.template as<A>(column), rows, k.rows, lse + first, grad + first,
-        lse_key ? lse_key + column : nullptr, lse_key ? grad_key + column : nullptr);
-    for (int64_t r = 0; r < rows; ++r) {
-      const A share = grad[first + r] / A(targets.count(first + r));
-      targets.positives(first + r, column, column + k.rows, [&](int64_t key) {
-        w[r * k.rows + key - column] -= lse_key ? share + grad_key[key] : share;
+        kDouble, w, bias.template as<A>(column), q.rows, k.rows, lse + row, grad + row,
+        lse_key ? lse_key + column : nullptr, lse_key ? grad_of_key + column : nullptr);
+    for (int64_t r = 0; r < q.rows; ++r) {
+      const A share = grad[row + r] / A(targets.count(row + r));
+      targets.positives(row + r, column, column + k.rows, [&](int64_t key) {
+        w[r * k.rows + key - column] -= lse_key ? share + grad_of_key[key] : share;
       });
     }
-    matmul(row_major(product.as<A>(), rows, depth), row_major(w, rows, k.rows), k, type);
-    add(product.as<A>(), grad_query + first * depth, rows * depth);
   }
 
-  // sum of the tile's columns [begin, begin + count) += w.T @ query; grad_bias += the sums of w.
-  void key_block(const Matrix& q, int64_t columns, int64_t column, int64_t begin, int64_t count, A* sum) {
-    Buffer product(kKeyBlock * depth * sizeof(A));
-    const Matrix w{weights.as<A>(begin), q.rows, count, columns, 1};
-    matmul(row_major(product.as<A>(), count, depth), transposed(w), q, type);
-    add(product.as<A>(), sum + begin * depth, count * depth);
-    for (int64_t r = 0; r < q.rows; ++r) add(weights.as<A>(r * columns + begin), grad_bias + column + begin, count);
+  // Queries [slab, slab + rows) against a group of keys; to_query: [rows, D] takes the sum of w @ key.
+  void group(const Groups& groups, int64_t number, int64_t slab, int64_t rows, A* to_query) {
+    Buffer weights(Groups::kRows * groups.width * sizeof(A)), wide_query(Groups::kRows * depth * sizeof(A));
+    Buffer wide_key(groups.width * depth * sizeof(A)),
+        product(std::max(Groups::kRows, groups.width) * depth * sizeof(A));
+    A* w = weights.as<A>();
+    std::fill_n(to_query, rows * depth, A(0));
+    groups.each_tile(number, [&](int64_t column, int64_t columns) {
+      const Matrix k = keys.rows(column, columns, wide_key.raw());
+      for (int64_t row = 0; row < rows; row += Groups::kRows) {
+        const Matrix q = queries.rows(slab + row, std::min(Groups::kRows, rows - row), wide_query.raw());
+        weigh(w, slab + row, q, column, k);
+        const Matrix block = row_major(w, q.rows, columns);
+        matmul(row_major(product.raw(), q.rows, depth), block, k, type);
+        add(product.as<A>(), to_query + row * depth, q.rows * depth);
+        matmul(row_major(product.raw(), columns, depth), transposed(block), q, type);
+        add(product.as<A>(), grad_key + column * depth, columns * depth);
+        for (int64_t r = 0; r < q.rows; ++r) add(w + r * columns, grad_bias + column, columns);
+      }
+    });
+  }
+
+  void run() {
+    const Groups groups(num_keys);
+    const int64_t slab_size = std::min(kSlab, num_queries) * depth;
+    Buffer partial(groups.count * slab_size * sizeof(A));
+    for (int64_t slab = 0; slab < num_queries; slab += kSlab) {
+      const int64_t rows = std::min(kSlab, num_queries - slab);
+      parallel_blocks(
+          groups.count, [&](int64_t number) { group(groups, number, slab, rows, partial.as<A>(number * slab_size)); });
+      parallel_blocks(num_blocks(rows, Groups::kRows), [&](int64_t block) {
+        const int64_t first = block * Groups::kRows * depth,
+                      size = std::min(Groups::kRows * depth, rows * depth - first);
+        for (int64_t number = 0; number < groups.count; ++number) {
+          add(partial.as<A>(number * slab_size + first), grad_query + slab * depth + first, size);
+        }
+      });
+    }
   }
 
   // Multiplies grad_query, w @ key so far, by the scale; returns the gradient of the scale, the sum of what it was
@@ -92,29 +119,6 @@ struct Backward {
     }
     return A(sum / queries.scale);
   }
-
-  void run(Value value, char* grad_key_out) {
-    Buffer wide_key(kColumnBlock * depth * sizeof(A)), wide_query(kTileRows * depth * sizeof(A));
-    Buffer sum(kColumnBlock * depth * sizeof(A));
-    for (int64_t column = 0; column < num_keys; column += kColumnBlock) {
-      const int64_t columns = std::min(kColumnBlock, num_keys - column);
-      const Matrix k = keys.rows(column, columns, wide_key.raw());
-      std::fill_n(sum.as<A>(), columns * depth, A(0));
-      for (int64_t tile = 0; tile < num_queries; tile += kTileRows) {
-        const int64_t tile_rows = std::min(kTileRows, num_queries - tile);
-        parallel_blocks(num_blocks(tile_rows, kRowBlock), [&](int64_t block) {
-          const int64_t first = block * kRowBlock;
-          query_block(tile, tile + first, std::min(kRowBlock, tile_rows - first), column, k);
-        });
-        const Matrix q = queries.rows(tile, tile_rows, wide_query.raw());
-        parallel_blocks(num_blocks(columns, kKeyBlock), [&](int64_t block) {
-          const int64_t first = block * kKeyBlock;
-          key_block(q, columns, column, first, std::min(kKeyBlock, columns - first), sum.as<A>());
-        });
-      }
-      GK_KERNEL(narrow)(value, sum.raw(), grad_key_out + column * depth * keys.bytes, columns * depth);
-    }
-  }
 };
 
 template <typename A>
@@ -122,12 +126,11 @@ void backward(
     const Tensor& grad, const Tensor& query, const Tensor& key, const Targets& targets,
     const std::optional<Tensor>& bias, double scale, const Tensor& lse, const Tensor& lse_key, Tensor& grad_query,
     Tensor& grad_key, Tensor& grad_bias, Tensor& grad_scale) {
-  const Value value = value_of(query);
   const int64_t num_queries = query.size(0), num_keys = key.size(0), depth = query.size(1);
   const bool symmetric = lse_key.size(0) > 0;
-  Summed summed_query(grad_query), summed_bias(grad_bias);
+  Summed of_query(grad_query), of_key(grad_key), of_bias(grad_bias);
   Buffer of_row(num_queries * sizeof(A));  // what each row's weights are multiplied by
-  GK_KERNEL(widen)(value, pointer(grad), of_row.raw(), num_queries, symmetric ? 0.5 : 1);
+  GK_KERNEL(widen)(value_of(query), pointer(grad), of_row.raw(), num_queries, symmetric ? 0.5 : 1);
   for (int64_t b = 0; b < num_queries; ++b) {
     if (targets.count(b) == 0) of_row.as<A>()[b] = 0;
   }
@@ -144,12 +147,12 @@ void backward(
       of_row.as<A>(),
       symmetric ? static_cast<const A*>(lse_key.const_data_ptr()) : nullptr,
       symmetric ? of_row.as<A>() : nullptr,
-      static_cast<A*>(summed_query.raw()),
-      static_cast<A*>(summed_bias.raw())};
-  pass.run(value, static_cast<char*>(grad_key.mutable_data_ptr()));
+      static_cast<A*>(of_query.raw()),
+      static_cast<A*>(of_key.raw()),
+      static_cast<A*>(of_bias.raw())};
+  pass.run();
   *static_cast<A*>(grad_scale.mutable_data_ptr()) = pass.scale_queries();
-  summed_query.finish();
-  summed_bias.finish();
+  for (Summed* sum : {&of_query, &of_key, &of_bias}) sum->finish();
 }
 
 // grad, lse: [B], lse_key: [K] or [0]. Returns the gradients for query [B, D], key [K, D], bias [K] and scale []

@@ -4,6 +4,17 @@
 namespace graphkern::info_nce {
 namespace {
 
+// A running log-sum-exp of each query.
+template <typename A>
+struct Running {
+  A *maximum, *sum;
+
+  void clear(int64_t size) {
+    std::fill_n(maximum, size, -A(INFINITY));
+    std::fill_n(sum, size, A(0));
+  }
+};
+
 template <typename A>
 class Forward {
  public:
@@ -21,51 +32,54 @@ class Forward {
         lse_(lse),
         sum_(num_queries_ * sizeof(A)),
         positive_(num_queries_ * sizeof(A)) {
-    std::fill_n(lse_, num_queries_, -A(INFINITY));  // the maximum, until finish()
-    std::fill_n(sum_.template as<A>(), num_queries_, A(0));
     std::fill_n(positive_.template as<A>(), num_queries_, A(0));
   }
 
   // Every query against all keys, a block of queries a task.
   void rows() {
+    const Running<A> all{lse_, sum_.template as<A>()};
     parallel_blocks(num_blocks(num_queries_, kRowBlock), [&](int64_t block) {
       Buffer logits(kRowBlock * kColumnBlock * sizeof(A)), wide_query(kRowBlock * depth_ * sizeof(A));
       Buffer wide_key(kColumnBlock * depth_ * sizeof(A));
       const int64_t first = block * kRowBlock, count = std::min(kRowBlock, num_queries_ - first);
+      Running<A> running{all.maximum + first, all.sum + first};
+      running.clear(count);
       const Matrix q = queries_.rows(first, count, wide_query.raw());
       for (int64_t column = 0; column < num_keys_; column += kColumnBlock) {
         const Matrix k = keys_.rows(column, std::min(kColumnBlock, num_keys_ - column), wide_key.raw());
-        take(logits.as<A>(), first, q, column, k);
+        take(logits.as<A>(), first, q, column, k, running);
       }
     });
   }
 
-  // As above by tiles of queries and keys; what a tile holds also goes into the log-sum-exp of its keys, lse_key: [K].
+  // As above by groups of keys; lse_key: [K] is the log-sum-exp of each key over the queries.
   void rows_and_columns(A* lse_key) {
-    Buffer tile(kTileRows * kColumnBlock * sizeof(A)), wide_key(kColumnBlock * depth_ * sizeof(A));
-    Buffer sum(num_keys_ * sizeof(A));
-    std::fill_n(lse_key, num_keys_, -A(INFINITY));
-    std::fill_n(sum.as<A>(), num_keys_, A(0));
-    for (int64_t column = 0; column < num_keys_; column += kColumnBlock) {
-      const int64_t columns = std::min(kColumnBlock, num_keys_ - column);
-      const Matrix k = keys_.rows(column, columns, wide_key.raw());
-      for (int64_t row = 0; row < num_queries_; row += kTileRows) {
-        const int64_t rows = std::min(kTileRows, num_queries_ - row);
-        parallel_blocks(num_blocks(rows, kRowBlock), [&](int64_t block) {
-          Buffer wide_query(kRowBlock * depth_ * sizeof(A));
-          const int64_t first = block * kRowBlock, count = std::min(kRowBlock, rows - first);
-          const Matrix q = queries_.rows(row + first, count, wide_query.raw());
-          take(tile.as<A>(first * columns), row + first, q, column, k);
-        });
-        parallel_blocks(num_blocks(columns, kKeyBlock), [&](int64_t block) {
-          const int64_t first = block * kKeyBlock, at = column + first;
+    const Groups groups(num_keys_);
+    Buffer partial(2 * groups.count * num_queries_ * sizeof(A)), key_sum(num_keys_ * sizeof(A));
+    Running<A> of_keys{lse_key, key_sum.as<A>()};
+    of_keys.clear(num_keys_);
+    const auto of_group = [&](int64_t group) {
+      return Running<A>{partial.as<A>(2 * group * num_queries_), partial.as<A>((2 * group + 1) * num_queries_)};
+    };
+    parallel_blocks(groups.count, [&](int64_t group) {
+      Buffer logits(Groups::kRows * groups.width * sizeof(A)), wide_query(Groups::kRows * depth_ * sizeof(A));
+      Buffer wide_key(groups.width * depth_ * sizeof(A));
+      Running<A> of_queries = of_group(group);
+      of_queries.clear(num_queries_);
+      groups.each_tile(group, [&](int64_t column, int64_t columns) {
+        const Matrix k = keys_.rows(column, columns, wide_key.raw());
+        for (int64_t row = 0; row < num_queries_; row += Groups::kRows) {
+          const Matrix q = queries_.rows(row, std::min(Groups::kRows, num_queries_ - row), wide_query.raw());
+          take(logits.as<A>(), row, q, column, k, {of_queries.maximum + row, of_queries.sum + row});
           GK_KERNEL(logits_columns)(
-              kDouble, tile.as<A>(first), columns, rows, std::min(kKeyBlock, columns - first), lse_key + at,
-              sum.as<A>(at));
-        });
-      }
-    }
-    for (int64_t key = 0; key < num_keys_; ++key) lse_key[key] += std::log(sum.as<A>()[key]);
+              kDouble, logits.raw(), q.rows, columns, of_keys.maximum + column, of_keys.sum + column);
+        }
+      });
+    });
+    Running<A> all{lse_, sum_.template as<A>()};
+    all.clear(num_queries_);
+    for (int64_t group = 0; group < groups.count; ++group) merge(of_group(group), all);
+    for (int64_t key = 0; key < num_keys_; ++key) lse_key[key] += std::log(of_keys.sum[key]);
   }
 
   // lse, and loss: [B]; with lse_key the mean of both directions, for which query b's positive is key b.
@@ -81,12 +95,11 @@ class Forward {
  private:
   static constexpr bool kDouble = std::is_same_v<A, double>;
 
-  // Queries [row, row + q.rows) against keys [column, column + k.rows); leaves their logits in s.
-  void take(A* s, int64_t row, const Matrix& q, int64_t column, const Matrix& k) {
+  // Queries [row, row + q.rows) against keys [column, column + k.rows): their logits go to s and into `running`.
+  void take(A* s, int64_t row, const Matrix& q, int64_t column, const Matrix& k, Running<A> running) {
     matmul(row_major(s, q.rows, k.rows), q, transposed(k), type_);
     for (int64_t r = 0; r < q.rows; ++r) targets_.mask(row + r, column, column + k.rows, s + r * k.rows);
-    GK_KERNEL(logits_rows)(
-        kDouble, s, bias_.template as<A>(column), q.rows, k.rows, lse_ + row, sum_.template as<A>(row));
+    GK_KERNEL(logits_rows)(kDouble, s, bias_.template as<A>(column), q.rows, k.rows, running.maximum, running.sum);
     for (int64_t r = 0; r < q.rows; ++r) {
       const A share = A(1) / A(targets_.count(row + r));
       targets_.positives(row + r, column, column + k.rows, [&](int64_t key) {
@@ -95,12 +108,28 @@ class Forward {
     }
   }
 
+  // A column of one row each: what a group holds goes into `all`.
+  void merge(const Running<A>& group, const Running<A>& all) {
+    for (int64_t b = 0; b < num_queries_; ++b) {
+      const A top =
+          group.maximum[b] > all.maximum[b] || std::isnan(group.maximum[b]) ? group.maximum[b] : all.maximum[b];
+      if (top == -A(INFINITY)) continue;
+      const auto at_top = [&](const Running<A>& one) {
+        return one.maximum[b] == top ? one.sum[b]
+               : one.sum[b] == 0     ? A(0)
+                                     : one.sum[b] * std::exp(one.maximum[b] - top);
+      };
+      all.sum[b] = at_top(all) + at_top(group);
+      all.maximum[b] = top;
+    }
+  }
+
   const ScalarType type_;
   const Operand queries_, keys_;
   const int64_t num_queries_, num_keys_, depth_;
   const Targets& targets_;
   Wide bias_;
-  A* lse_;
+  A* lse_;                 // [B], the maximum until finish()
   Buffer sum_, positive_;  // [B] each; the mean of the positives' logits
 };
 

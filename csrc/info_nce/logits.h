@@ -12,10 +12,9 @@ namespace graphkern {
 GK_DECLARE_KERNEL(
     void, logits_rows, bool is_double, void* s, const void* bias, int64_t rows, int64_t columns, void* maximum,
     void* sum)
-// Takes the columns of s, whose rows lie `stride` apart, into `maximum` and `sum`.
+// Takes the columns of s into `maximum` and `sum`.
 GK_DECLARE_KERNEL(
-    void, logits_columns, bool is_double, const void* s, int64_t stride, int64_t rows, int64_t columns, void* maximum,
-    void* sum)
+    void, logits_columns, bool is_double, const void* s, int64_t rows, int64_t columns, void* maximum, void* sum)
 // s = grad[r] * exp(s + bias - lse[r]) + grad_column[c] * exp(s + bias - lse_column[c]), the second only if there is
 // one
 GK_DECLARE_KERNEL(
@@ -35,8 +34,29 @@ namespace graphkern::info_nce {
 
 constexpr int64_t kRowBlock = 64;       // queries a product
 constexpr int64_t kColumnBlock = 1024;  // keys a product: 64 x 1024 floats stay in the second-level cache
-constexpr int64_t kTileRows = 1024;     // queries whose block of logits is kept for two passes over it
-constexpr int64_t kKeyBlock = 128;      // keys a task of the second pass
+
+inline int64_t num_blocks(int64_t size, int64_t block) { return (size + block - 1) / block; }
+
+// How keys are shared out where each of them needs a sum over all queries: each group is one task's, which goes through
+// its tiles of keys one by one. What a task sums over keys is kept once a group and added up in the order of groups.
+struct Groups {
+  static constexpr int64_t kMost = 16, kRows = 128, kWidest = 512;  // 128 x 512 floats stay in the second-level cache
+  int64_t num_keys, width, tiles, count;
+
+  explicit Groups(int64_t num_keys)
+      : num_keys(num_keys),
+        width(std::clamp<int64_t>(num_blocks(num_keys, kMost * 64) * 64, 64, kWidest)),
+        tiles(num_blocks(num_keys, width)),
+        count(std::min(tiles, kMost)) {}
+
+  // f(first key, number of keys) for each tile of a group
+  template <typename F>
+  void each_tile(int64_t group, const F& f) const {
+    for (int64_t tile = tiles * group / count; tile < tiles * (group + 1) / count; ++tile) {
+      f(tile * width, std::min(width, num_keys - tile * width));
+    }
+  }
+};
 
 // Refuses what would lead the kernels out of bounds.
 inline void check_shapes(
@@ -58,8 +78,6 @@ inline double scale_of(const Tensor& scale, ScalarType type) {
   STD_TORCH_CHECK(value > 0 && std::isfinite(value), "temperature must be positive but is ", 1 / value);
   return value;
 }
-
-inline int64_t num_blocks(int64_t size, int64_t block) { return (size + block - 1) / block; }
 
 // The values of a tensor in the accumulation type, where they are if they have it already.
 class Wide {

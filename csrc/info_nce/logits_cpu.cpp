@@ -82,14 +82,14 @@ void update_some_columns(const A* s, int64_t stride, int64_t rows, int n, A* max
 }
 
 template <typename A>
-void update_columns(const A* s, int64_t stride, int64_t rows, int64_t columns, A* maximum, A* sum) {
+void update_columns(const A* s, int64_t rows, int64_t columns, A* maximum, A* sum) {
   constexpr int L = kLanes<A>, kCount = 4;
   int64_t c = 0;
   for (; c + kCount * L <= columns; c += kCount * L) {
-    update_some_columns<kCount>(s + c, stride, rows, L, maximum + c, sum + c);
+    update_some_columns<kCount>(s + c, columns, rows, L, maximum + c, sum + c);
   }
   for (; c < columns; c += L) {
-    update_some_columns<1>(s + c, stride, rows, columns - c < L ? int(columns - c) : L, maximum + c, sum + c);
+    update_some_columns<1>(s + c, columns, rows, columns - c < L ? int(columns - c) : L, maximum + c, sum + c);
   }
 }
 
@@ -128,11 +128,10 @@ void logits_rows(bool is_double, void* s, const void* bias, int64_t rows, int64_
   });
 }
 
-void logits_columns(
-    bool is_double, const void* s, int64_t stride, int64_t rows, int64_t columns, void* maximum, void* sum) {
+void logits_columns(bool is_double, const void* s, int64_t rows, int64_t columns, void* maximum, void* sum) {
   dispatch(is_double, [&](auto tag) {
     using A = typename decltype(tag)::type;
-    update_columns((const A*)s, stride, rows, columns, (A*)maximum, (A*)sum);
+    update_columns((const A*)s, rows, columns, (A*)maximum, (A*)sum);
   });
 }
 
