@@ -28,6 +28,7 @@ class Op:
         fake: shapes and dtypes of the results, for tracing.
         backward, setup_context: gradient formula, as for `torch.library.register_autograd`; without one, calling
             backward raises NotImplementedError.
+        mutates: the operator writes to arguments, as its schema says; it has no autograd at all.
         triton: "module:function" that launches Triton kernels; imported when first used.
 
     A call goes straight to the torch dispatcher, below autograd where no argument asks for a gradient. The reference
@@ -43,6 +44,7 @@ class Op:
         fake: Callable,
         backward: Callable | None = None,
         setup_context: Callable | None = None,
+        mutates: bool = False,
         triton: str | None = None,
     ) -> None:
         self.name = name
@@ -55,7 +57,8 @@ class Op:
         torch.library.register_fake(self.qualname, fake, lib=_LIBRARY)
         if backward is None:
             backward = self._no_gradient
-        torch.library.register_autograd(self.qualname, backward, setup_context=setup_context, lib=_LIBRARY)
+        if not mutates:
+            torch.library.register_autograd(self.qualname, backward, setup_context=setup_context, lib=_LIBRARY)
         self._call = getattr(getattr(torch.ops, NAMESPACE), name).default
         OPS[name] = self
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import graphkern
 
 ROOT = Path(graphkern.__file__).parent
-ORDER = ["csr", "ops", "graph", "nn", "loader", "align", "rank", "serve", "cli"]  # each may import those before it
+# each may import those before it
+ORDER = ["csr", "ops", "optim", "graph", "nn", "loader", "align", "rank", "serve", "cli"]
 BELOW = {"_native", "_op", "_use", "_doctor", "_reorder"}
 
 
