@@ -1,211 +1,186 @@
-#include "../common/dispatch.h"
-
-namespace graphkern {
-
-// Appends the scores above `threshold` and their columns (first + position) to `values` and `columns`; returns how
-// many. Room for `size` entries is needed. NaN is never above.
-GK_DECLARE_KERNEL(
-    int64_t, select_above, bool is_double, const void* scores, int64_t size, double threshold, int64_t first,
-    void* values, int64_t* columns)
-
-namespace GK_ISA {
-namespace {
-
-template <typename A>
-int64_t select(const A* scores, int64_t size, A threshold, int64_t first, A* values, int64_t* columns) {
-  constexpr int L = kLanes<A>;
-  int64_t found = 0, c = 0;
-  for (; c + L <= size; c += L) {
-    const auto above = load(scores + c) > threshold;
-    int any = 0;
-    for (int i = 0; i < L; ++i) any |= int(above[i]);
-    if (!any) continue;
-    for (int i = 0; i < L; ++i) {
-      values[found] = scores[c + i];
-      columns[found] = first + c + i;
-      found += above[i] ? 1 : 0;
-    }
-  }
-  for (; c < size; ++c) {
-    values[found] = scores[c];
-    columns[found] = first + c;
-    found += scores[c] > threshold ? 1 : 0;
-  }
-  return found;
-}
-
-}  // namespace
-
-int64_t select_above(
-    bool is_double, const void* scores, int64_t size, double threshold, int64_t first, void* values, int64_t* columns) {
-  if (is_double) return select((const double*)scores, size, threshold, first, (double*)values, columns);
-  return select((const float*)scores, size, float(threshold), first, (float*)values, columns);
-}
-
-}  // namespace GK_ISA
-}  // namespace graphkern
+#include "scan.h"
 
 #ifdef GK_LAUNCHER
-#include <cmath>
-
 #include "../common/matmul.h"
+#include "../common/parallel.h"
 
 namespace graphkern {
 namespace {
 
-constexpr int64_t kRowBlock = 64;       // queries a product
-constexpr int64_t kColumnBlock = 1024;  // items a product: 64 x 1024 floats stay in the second-level cache
+constexpr int64_t kMinRows = 64, kMaxRows = 1024;  // queries a block: each shares the work of packing the items
+constexpr int64_t kQueryBytes = 256 << 10;         // of a block, beside a panel of items in the second-level cache
+constexpr int64_t kScratchBytes = 4 << 20;         // of a block, unless k is larger than kMinRows rows have room for
+constexpr int64_t kMinItems = 2048;                // a part of the items that is worth a selection of its own
+constexpr int64_t kCopiedColumns = 1 << 20;        // excluded columns of a block that may be sorted copies
+constexpr int64_t kTasksPerThread = 4;
 
-// The best `k` of the scores seen so far for one query, unordered; a column seen later loses a tie.
-template <typename A>
-class Best {
- public:
-  Best(A* values, int64_t* columns, int64_t k) : values_(values), columns_(columns), k_(k) {}
-
-  void take(const A* scores, int64_t size, int64_t first) {
-    count_ += GK_KERNEL(select_above)(
-        std::is_same_v<A, double>, scores, size, threshold_, first, values_ + count_, columns_ + count_);
-    if (count_ <= k_) return;
-    order();
-    count_ = k_;
-    threshold_ = values_[k_ - 1];
-  }
-
-  // Sorts by value, then by column.
-  void order() {
-    order_.resize(count_);
-    for (int64_t i = 0; i < count_; ++i) order_[i] = {values_[i], columns_[i]};
-    const auto before = [](const auto& a, const auto& b) {
-      return a.first != b.first ? a.first > b.first : a.second < b.second;
-    };
-    const int64_t kept = std::min(count_, k_);
-    std::nth_element(order_.begin(), order_.begin() + (kept - 1), order_.end(), before);
-    std::sort(order_.begin(), order_.begin() + kept, before);
-    for (int64_t i = 0; i < kept; ++i) std::tie(values_[i], columns_[i]) = order_[i];
-  }
-
-  int64_t count() const { return count_; }
-
- private:
-  A* values_;
-  int64_t* columns_;
-  int64_t k_, count_ = 0;
-  double threshold_ = -INFINITY;
-  std::vector<std::pair<A, int64_t>> order_;
-};
-
-// The columns that one query leaves out, in rising order.
+// The excluded columns of consecutive queries in rising order: where they lie if they rise there, or sorted copies.
 class Excluded {
  public:
-  template <typename I>
-  void reset(const I* begin, const I* end) {
-    columns_.assign(begin, end);
-    if (!std::is_sorted(columns_.begin(), columns_.end())) std::sort(columns_.begin(), columns_.end());
-    next_ = 0;
+  Excluded(const Tensor& indptr, const Tensor& indices)
+      : indptr_(indptr), indices_(pointer(indices)), is_64bit_(is_64bit(indices)) {}
+
+  // Takes rows from `first` on, as many as there are before `last` or copies have room for, but at least one.
+  int64_t take(int64_t first, int64_t last) {
+    rows_.clear();
+    copies_.clear();
+    int64_t copied = 0;
+    for (int64_t row = first; row < last && (copied < kCopiedColumns || row == first); ++row) {
+      baseline::dispatch_index(is_64bit_, [&](auto i) {
+        using I = typename decltype(i)::type;
+        const I *begin = static_cast<const I*>(indices_) + indptr_[row], *end = begin + indptr_[row + 1] - indptr_[row];
+        if (std::is_sorted(begin, end)) return rows_.push_back({begin, end - begin, is_64bit_});
+        copies_.emplace_back(begin, end);
+        std::sort(copies_.back().begin(), copies_.back().end());
+        rows_.push_back({copies_.back().data(), end - begin, true});
+        copied += end - begin;
+      });
+    }
+    return rows_.size();
   }
 
-  template <typename A>
-  void mask(A* scores, int64_t size, int64_t first) {
-    for (; next_ < columns_.size() && columns_[next_] < first + size; ++next_) {
-      scores[columns_[next_] - first] = -INFINITY;
-    }
-  }
+  const ExcludedColumns* rows() const { return rows_.data(); }
 
  private:
-  std::vector<int64_t> columns_;
-  size_t next_ = 0;
+  Segments indptr_;
+  const void* indices_;
+  bool is_64bit_;
+  std::vector<ExcludedColumns> rows_;
+  std::vector<std::vector<int64_t>> copies_;
 };
 
-template <typename A>
+// Arguments of the operator, contiguous and checked.
+struct Arguments {
+  Tensor query, item;
+  int64_t k;
+  std::optional<Tensor> indptr, indices, mask, scale;
+
+  bool is_double() const { return query.scalar_type() == ScalarType::Double; }
+  int64_t key_bytes() const { return is_double() ? 16 : 8; }
+
+  void check() const;
+};
+
+void Arguments::check() const {
+  const int64_t num_items = item.size(0);
+  STD_TORCH_CHECK(query.dim() == 2 && item.dim() == 2 && query.size(1) == item.size(1), "expected [B, D] and [N, D]");
+  STD_TORCH_CHECK(1 <= k && k <= num_items, "k must be in [1, ", num_items, "] but is ", k);
+  STD_TORCH_CHECK(is_double() || num_items <= UINT32_MAX, "at most 2^32 - 1 items unless query is float64");
+  STD_TORCH_CHECK(is_double() || item.scalar_type() != ScalarType::Double, "item is float64 but query is not");
+  STD_TORCH_CHECK(indptr.has_value() == indices.has_value(), "indptr and indices go together");
+  if (indptr) {
+    STD_TORCH_CHECK(indptr->dim() == 1 && indptr->size(0) == query.size(0) + 1, "indptr must be [B + 1]");
+    STD_TORCH_CHECK(indices->scalar_type() == indptr->scalar_type(), "indptr and indices must have one dtype");
+    Segments(*indptr).check(indices->numel());
+  }
+  STD_TORCH_CHECK(
+      !mask || (mask->scalar_type() == ScalarType::Bool && mask->numel() == num_items), "item_mask must be bool [N]");
+  STD_TORCH_CHECK(
+      !scale || (scale->scalar_type() == accumulate_type(query) && scale->numel() == num_items),
+      "item_scale must be [N] of the type that sums are kept in");
+}
+
 class TopK {
  public:
-  TopK(
-      const Tensor& query, const Tensor& item, int64_t k, const std::optional<Tensor>& indptr,
-      const std::optional<Tensor>& indices, Tensor& values, Tensor& columns)
-      : type_(accumulate_type(query)),
-        value_(value_of(query)),
-        queries_(query, 1),
-        items_(item, 1),
-        num_queries_(query.size(0)),
-        num_items_(item.size(0)),
-        k_(k),
-        indptr_(indptr),
-        indices_(indices),
+  TopK(const Arguments& arguments, Tensor& values, Tensor& columns)
+      : a_(arguments),
+        num_queries_(a_.query.size(0)),
+        num_items_(a_.item.size(0)),
+        depth_(a_.query.size(1)),
         values_(static_cast<char*>(values.mutable_data_ptr())),
-        columns_(static_cast<int64_t*>(columns.mutable_data_ptr())) {}
+        columns_(static_cast<int64_t*>(columns.mutable_data_ptr())) {
+    share_out();
+  }
 
+  // One task a block of queries and part of the items; what is kept of the parts is listed together.
   void run() const {
-    parallel_blocks((num_queries_ + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
-      rows(block * kRowBlock, std::min(kRowBlock, num_queries_ - block * kRowBlock));
+    Buffer kept(parts_ > 1 ? num_queries_ * parts_ * a_.k * a_.key_bytes() : 0);
+    const int64_t blocks = (num_queries_ + rows_ - 1) / rows_;
+    parallel_tasks(blocks * parts_, threads_, [&](int64_t task) {
+      const int64_t first = task / parts_ * rows_, last = std::min(first + rows_, num_queries_);
+      scan(first, last, task % parts_, kept);
+    });
+    if (parts_ == 1) return;
+    parallel_tasks(num_queries_, threads_, [&](int64_t row) {
+      list(kept.as<char>(row * parts_ * a_.k * a_.key_bytes()), row, 1, parts_ * a_.k);
     });
   }
 
  private:
-  void rows(int64_t first, int64_t count) const {
-    const int64_t room = k_ + std::min(kColumnBlock, num_items_), depth = items_.columns;
-    Buffer scores(kRowBlock * kColumnBlock * sizeof(A)), wide_query(kRowBlock * depth * sizeof(A));
-    Buffer wide_item(kColumnBlock * depth * sizeof(A)), values(count * room * sizeof(A)), columns(count * room * 8);
-    std::vector<Best<A>> best;
-    std::vector<Excluded> excluded(indptr_ ? count : 0);
-    for (int64_t r = 0; r < count; ++r) {
-      best.emplace_back(values.as<A>(r * room), columns.as<int64_t>(r * room), k_);
-      if (indptr_) exclude(first + r, excluded[r]);
-    }
-    const Matrix q = queries_.rows(first, count, wide_query.raw());
-    for (int64_t column = 0; column < num_items_; column += kColumnBlock) {
-      const int64_t width = std::min(kColumnBlock, num_items_ - column);
-      const Matrix block = items_.rows(column, width, wide_item.raw());
-      matmul(row_major(scores.as<A>(), count, width), q, transposed(block), type_);
-      for (int64_t r = 0; r < count; ++r) {
-        A* row = scores.as<A>(r * width);
-        if (indptr_) excluded[r].mask(row, width, column);
-        best[r].take(row, width, column);
+  // Blocks of as many queries as the caches hold, fewer where threads would have nothing to do; where that is not
+  // enough, the items are parted too.
+  void share_out() {
+    const int64_t bytes = a_.is_double() ? 8 : 4;
+    threads_ = useful_threads(num_queries_ * num_items_ * std::max<int64_t>(depth_, 1));
+    const int64_t tasks = threads_ == 1 ? 1 : threads_ * kTasksPerThread;
+    const int64_t scratch = GK_KERNEL(scan_scratch)(a_.is_double(), kMinRows, depth_, a_.k) / kMinRows;
+    const int64_t cached = std::clamp(kQueryBytes / (std::max<int64_t>(depth_, 1) * bytes), kMinRows, kMaxRows);
+    const int64_t shared = std::max((num_queries_ + tasks - 1) / tasks, kMinRows);
+    rows_ = std::min({cached, shared, std::max<int64_t>(kScratchBytes / scratch, 1)});
+    rows_ = (rows_ + 7) / 8 * 8;  // whole tiles
+    const int64_t blocks = std::max<int64_t>((num_queries_ + rows_ - 1) / rows_, 1);
+    parts_ = std::clamp<int64_t>(num_items_ / std::max(kMinItems, 4 * a_.k), 1, (tasks + blocks - 1) / blocks);
+  }
+
+  void scan(int64_t first, int64_t last, int64_t part, Buffer& kept) const {
+    std::optional<Excluded> excluded;
+    if (a_.indptr) excluded.emplace(*a_.indptr, *a_.indices);
+    Buffer scratch(GK_KERNEL(scan_scratch)(a_.is_double(), last - first, depth_, a_.k));
+    Buffer own(parts_ > 1 ? 0 : (last - first) * a_.k * a_.key_bytes());
+    for (int64_t row = first, count; row < last; row += count) {
+      count = excluded ? excluded->take(row, last) : last - row;
+      ScanBlock block = items(part);
+      block.query = static_cast<const char*>(pointer(a_.query)) + row * depth_ * a_.query.element_size();
+      block.num_rows = count;
+      block.excluded = excluded ? excluded->rows() : nullptr;
+      if (parts_ > 1) {
+        void* keys = kept.as<char>((row * parts_ + part) * a_.k * a_.key_bytes());
+        GK_KERNEL(scan_block)(block, scratch.raw(), keys, parts_ * a_.k);
+      } else {
+        GK_KERNEL(scan_block)(block, scratch.raw(), own.raw(), a_.k);
+        list(own.raw(), row, count, a_.k);
       }
     }
-    for (int64_t r = 0; r < count; ++r)
-      write(first + r, best[r], values.as<A>(r * room), columns.as<int64_t>(r * room));
   }
 
-  void exclude(int64_t row, Excluded& excluded) const {
-    baseline::dispatch_index(is_64bit(*indptr_), [&](auto i) {
-      using I = typename decltype(i)::type;
-      const I* indptr = static_cast<const I*>(pointer(*indptr_));
-      const I* indices = static_cast<const I*>(pointer(*indices_));
-      excluded.reset(indices + indptr[row], indices + indptr[row + 1]);
-    });
+  ScanBlock items(int64_t part) const {
+    ScanBlock block{};
+    block.is_double = a_.is_double();
+    block.query_value = value_of(a_.query);
+    block.depth = depth_;
+    block.k = a_.k;
+    const bool is_int8 = a_.item.scalar_type() == ScalarType::Char;
+    block.item = {pointer(a_.item), is_int8 ? Value::f32 : value_of(a_.item), is_int8};
+    block.scale = pointer(a_.scale);
+    block.mask = static_cast<const bool*>(pointer(a_.mask));
+    block.item_begin = num_items_ * part / parts_;
+    block.item_end = num_items_ * (part + 1) / parts_;
+    return block;
   }
 
-  void write(int64_t row, Best<A>& best, A* values, int64_t* columns) const {
-    if (best.count() > 0) best.order();
-    for (int64_t i = best.count(); i < k_; ++i) {
-      values[i] = -INFINITY;
-      columns[i] = -1;
-    }
-    GK_KERNEL(narrow)(value_, values, values_ + row * k_ * queries_.bytes, k_);
-    std::copy_n(columns, k_, columns_ + row * k_);
+  void list(void* keys, int64_t row, int64_t num_rows, int64_t num_keys) const {
+    GK_KERNEL(list_keys)(
+        a_.is_double(), keys, num_rows, num_keys, a_.k, value_of(a_.query),
+        values_ + row * a_.k * a_.query.element_size(), columns_ + row * a_.k);
   }
 
-  ScalarType type_;
-  Value value_;
-  Operand queries_, items_;
-  int64_t num_queries_, num_items_, k_;
-  const std::optional<Tensor>&indptr_, &indices_;
+  const Arguments& a_;
+  int64_t num_queries_, num_items_, depth_;
+  int64_t threads_, rows_, parts_;
   char* values_;
   int64_t* columns_;
 };
 
-// query: [B, D], item: [N, D], indptr: [B + 1], indices: excluded columns. Returns values and columns, [B, k]
+// query: [B, D], item: [N, D], indptr: [B + 1], indices: excluded columns, mask, scale: [N]. Returns [B, k] twice.
 std::tuple<Tensor, Tensor> topk_scores(
     const Tensor& query, const Tensor& item, int64_t k, const std::optional<Tensor>& indptr,
-    const std::optional<Tensor>& indices) {
-  const Tensor q = as_contiguous(query), items = as_contiguous(item);
+    const std::optional<Tensor>& indices, const std::optional<Tensor>& mask, const std::optional<Tensor>& scale) {
+  const Arguments arguments{as_contiguous(query), as_contiguous(item), k, as_contiguous(indptr), as_contiguous(indices),
+                            as_contiguous(mask),  as_contiguous(scale)};
+  arguments.check();
   Tensor values = allocate({query.size(0), k}, query.scalar_type());
   Tensor columns = allocate({query.size(0), k}, ScalarType::Long);
-  if (accumulate_type(query) == ScalarType::Double) {
-    TopK<double>(q, items, k, indptr, indices, values, columns).run();
-  } else {
-    TopK<float>(q, items, k, indptr, indices, values, columns).run();
-  }
+  TopK(arguments, values, columns).run();
   return {values, columns};
 }
 
