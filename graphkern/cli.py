@@ -93,7 +93,7 @@ def _recommend(args: list[str]) -> None:
 
 def _bench(args: list[str]) -> None:
     parser = _parser("bench")
-    parser.add_argument("suite", help="ops, layers, scaling or sampling")
+    parser.add_argument("suite", help="ops, layers, scaling, sampling or ranking")
     parser.add_argument("--smoke", action="store_true", help="tiny inputs, once each: checks, times nothing")
     options = parser.parse_args(args)
     file = Path("benchmarks") / f"bench_{options.suite}.py"
@@ -119,7 +119,7 @@ _COMMANDS: dict[str, tuple[Callable[[list[str]], None], str]] = {
     "train": (_train, "train and compare models; write table.md and report.html"),
     "evaluate": (_evaluate, "measure a finished run anew and print its table"),
     "recommend": (_recommend, "recommend items to a user and say why"),
-    "bench": (_bench, "time ops, layers, scaling or sampling beside their peers, in a checkout"),
+    "bench": (_bench, "time ops, layers, scaling, sampling or ranking beside their peers, in a checkout"),
     "doctor": (_doctor, "print versions, and who serves each op"),
 }
 
