@@ -31,18 +31,32 @@ def _csr(source: Tensor, destination: Tensor, num_nodes: int) -> CSR:
     return CSR.from_edge_index(torch.stack([source, destination]).int(), num_nodes, num_nodes)
 
 
-def _interactions(path: Path, small: bool) -> CSR:
-    """Users and items as one graph, each edge in both directions; users first."""
+def _pairs(path: Path, few: int) -> tuple[Tensor, Tensor]:
+    """Users and items of a file's lines; few: of 30 users and so many items, where it is not 0."""
     if not path.exists():
         raise Absent(f"{path} is not there (GRAPHKERN_DATA says where the data is)")
     user, item = torch.from_numpy(np.loadtxt(path, dtype=np.int64, delimiter=",", skiprows=1, usecols=(0, 1)).T)
-    if small:
-        keep = user < 30
-        user, item = user[keep], item[keep] % 100
+    keep = user < 30
+    return (user[keep], item[keep] % few) if few else (user, item)
+
+
+def _interactions(path: Path, small: bool) -> CSR:
+    """Users and items as one graph, each edge in both directions; users first."""
+    user, item = _pairs(path, 100 if small else 0)
     num_users = int(user.max()) + 1
     item = item + num_users
     user, item = torch.stack([user, item]).unique(dim=1)
     return _csr(torch.cat([user, item]), torch.cat([item, user]), int(item.max()) + 1)
+
+
+@functools.lru_cache
+def interactions(name: str, small: bool = False) -> tuple[CSR, CSR]:
+    """Users x items of train and test, int32, items ascending. Raises Absent where the data is not here."""
+    files = (DATA / name / f"{part}.csv.gz" for part in ("train", "test"))
+    pairs = [torch.stack(_pairs(file, 1000 if small else 0)).unique(dim=1) for file in files]
+    num_users, num_items = (int(top) + 1 for top in torch.cat(pairs, 1).amax(1))
+    train, test = (CSR.from_edge_index(part.flip(0).int(), num_users, num_items) for part in pairs)
+    return train, test
 
 
 def _uniform(num_nodes: int, degree: int) -> CSR:

@@ -66,21 +66,29 @@ def with_gradients(call: Call, leaves: list[Tensor]) -> TensorsCall:
 
 @dataclass
 class Result:
-    """seconds: ours, NaN in a smoke run; peers: seconds by name; absent: name -> why it was not timed."""
+    """seconds: ours, NaN in a smoke run; peers: seconds by name; absent: name -> why it was not timed.
+
+    peak, peer_peaks: bytes that a call adds, of the best peer and of those that `measure` was asked to weigh.
+    """
 
     seconds: float
     peers: dict[str, float]
     absent: dict[str, str]
     peak: int
-    peer_peak: int | None
+    peer_peaks: dict[str, int]
 
     def best(self, *without: str) -> str | None:
         """The fastest peer."""
         return min((name for name in self.peers if name not in without), key=self.peers.__getitem__, default=None)
 
     def ratio(self, name: str | None) -> float | None:
-        """A peer's time over ours."""
-        return None if name is None else self.peers[name] / self.seconds
+        """A peer's time over ours; None without it."""
+        return self.peers[name] / self.seconds if name in self.peers else None
+
+    @property
+    def peer_peak(self) -> int | None:
+        """Of the fastest peer."""
+        return self.peer_peaks.get(self.best() or "")
 
 
 def _first_call(make: Callable[[], TensorsCall], want: list[Tensor], limit: float) -> tuple[TensorsCall, float]:
@@ -99,8 +107,10 @@ def _first_call(make: Callable[[], TensorsCall], want: list[Tensor], limit: floa
     return call, seconds
 
 
-def measure(benchmark: Any, ours: TensorsCall, peers: dict[str, Callable[[], TensorsCall]], limit: float) -> Result:
-    """Check each peer against ours, time all by turns, then weigh ours and the best peer.
+def measure(
+    benchmark: Any, ours: TensorsCall, peers: dict[str, Callable[[], TensorsCall]], limit: float, *weighed: str
+) -> Result:
+    """Check each peer against ours, time all by turns, then weigh ours, the best peer and those `weighed`.
 
     peers: name -> makes the call (not timed). limit: of the relative error.
     """
@@ -117,10 +127,9 @@ def measure(benchmark: Any, ours: TensorsCall, peers: dict[str, Callable[[], Ten
         except Absent as reason:
             absent[name] = str(reason)
     seconds = race(benchmark, ours, first, ready)
-    result = Result(median_of(benchmark), seconds, absent, peak_bytes(ours), None)
-    best = result.best()
-    if best is not None:
-        result.peer_peak = peak_bytes(ready[best][0])
+    result = Result(median_of(benchmark), seconds, absent, peak_bytes(ours), {})
+    for name in {result.best(), *weighed} & ready.keys():
+        result.peer_peaks[name] = peak_bytes(ready[name][0])
     return result
 
 
