@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from graphkern._op import Op
-from graphkern.ops import _pairs, pair_gradient
+from graphkern.ops import _pairs
 from graphkern.ops._dtype import accumulate_dtype
 from graphkern.ops.bce_loss.reference import bce_loss as reference
 
@@ -43,16 +41,11 @@ def bce_loss(user: Tensor, item: Tensor, u: Tensor, i: Tensor, label: Tensor, *,
     return _pairs.guarded(BCE_LOSS, (user, item, u, i, label, sparse), user, item, u=u, i=i)
 
 
-def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    user, item, u, i, _label, sparse = inputs
-    pair_gradient.keep(ctx, output[1], user, item, u, i, None, sparse)
-
-
 BCE_LOSS = Op(
     "bce_loss",
     "(Tensor user, Tensor item, Tensor u, Tensor i, Tensor label, bool sparse) -> (Tensor, Tensor)",
     reference=reference,
     fake=_pairs.fake,
-    backward=pair_gradient.backward,
-    setup_context=_setup,
+    backward=_pairs.backward,
+    setup_context=_pairs.setup,
 )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from graphkern._op import Op
-from graphkern.ops import _pairs, pair_gradient
+from graphkern.ops import _pairs
 from graphkern.ops.bpr_loss.reference import bpr_loss as reference
 
 
@@ -38,16 +36,11 @@ def bpr_loss(user: Tensor, item: Tensor, u: Tensor, i: Tensor, j: Tensor, *, spa
     return _pairs.guarded(BPR_LOSS, (user, item, u, i, j, sparse), user, item, u=u, i=i, j=j)
 
 
-def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    user, item, u, i, j, sparse = inputs
-    pair_gradient.keep(ctx, output[1], user, item, u, i, j, sparse)
-
-
 BPR_LOSS = Op(
     "bpr_loss",
     "(Tensor user, Tensor item, Tensor u, Tensor i, Tensor j, bool sparse) -> (Tensor, Tensor)",
     reference=reference,
     fake=_pairs.fake,
-    backward=pair_gradient.backward,
-    setup_context=_setup,
+    backward=_pairs.backward,
+    setup_context=_pairs.setup,
 )

@@ -11,40 +11,41 @@ from graphkern._op import Op
 from graphkern.ops.pair_gradient import reference
 
 
-def keep(
-    ctx: Any, slope: Tensor, user: Tensor, item: Tensor, u: Tensor, i: Tensor, j: Tensor | None, sparse: bool
-) -> None:
-    """What `backward` needs of a forward pass (user, item, u, i, j or label, sparse) -> (loss, slope)."""
-    ctx.sparse = sparse
-    ctx.mark_non_differentiable(slope)
-    ctx.save_for_backward(slope, user, item, u, i, j)
+def keep(ctx: Any, slope: Tensor, inputs: tuple) -> None:
+    """What `gradients` needs of a forward pass (user, item, u, i, j or label, sparse) -> (loss, slope)."""
+    user, item, u, i, fifth, ctx.sparse = inputs
+    ctx.save_for_backward(slope, user, item, u, i, None if fifth.is_floating_point() else fifth)
 
 
-def backward(ctx: Any, grad: Tensor, _grad_slope: Tensor) -> tuple:
+def gradients(ctx: Any, grad: Tensor, need_user: bool, need_item: bool) -> tuple:
+    """Of the six inputs."""
     slope, user, item, u, i, j = ctx.saved_tensors
-    need_user, need_item = ctx.needs_input_grad[:2]
     args = (grad, slope, user, item, u, i, j, need_user, need_item)
-    if ctx.sparse:
-        user_rows, user_values, item_rows, item_values = PAIR_GRADIENT_ROWS(*args)
-        grad_user = _sparse(user, user_rows, user_values) if need_user else None
-        grad_item = _sparse(item, item_rows, item_values) if need_item else None
-    else:
+    if not ctx.sparse:
         grad_user, grad_item = PAIR_GRADIENT(*args)
-    return grad_user if need_user else None, grad_item if need_item else None, None, None, None, None
+        return grad_user if need_user else None, grad_item if need_item else None, None, None, None, None
+    user_rows, user_values, item_rows, item_values = PAIR_GRADIENT_ROWS(*args)
+    _mark_as_coalesced((user, user_values), (item, item_values))
+    grad_user = _sparse(user, user_rows, user_values) if need_user else None
+    return grad_user, _sparse(item, item_rows, item_values) if need_item else None, None, None, None, None
 
 
 def _sparse(table: Tensor, rows: Tensor, values: Tensor) -> Tensor:
-    """The gradient of a table as a coalesced sparse tensor, whose flag is put back once it has become table.grad."""
-    if table.is_leaf and table.grad is None:
-        data = values.data_ptr()
+    return torch.sparse_coo_tensor(rows, values, table.shape, is_coalesced=True, check_invariants=False)
 
-        def mark() -> None:  # autograd keeps rows and values but makes a tensor of its own of them
+
+def _mark_as_coalesced(*gradients: tuple[Tensor, Tensor]) -> None:
+    """Autograd makes a tensor of its own of the rows and values that become table.grad, and forgets that they are
+    coalesced: it is told again when it is done."""
+    marks = [(table, values.data_ptr()) for table, values in gradients if table.is_leaf and table.grad is None]
+
+    def mark() -> None:
+        for table, data in marks:
             grad = table.grad
             if grad is not None and grad.is_sparse and grad._values().data_ptr() == data:
                 grad._coalesced_(True)
 
-        torch.autograd.Variable._execution_engine.queue_callback(mark)
-    return torch.sparse_coo_tensor(rows, values, table.shape, is_coalesced=True, check_invariants=False)
+    torch.autograd.Variable._execution_engine.queue_callback(mark)
 
 
 def _fake(grad, slope, user: Tensor, item: Tensor, u, i, j, need_user: bool, need_item: bool) -> tuple[Tensor, Tensor]:
