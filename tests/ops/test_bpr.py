@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import graphkern as gk
+from graphkern.ops.pair_gradient import PAIR_GRADIENT, PAIR_GRADIENT_ROWS
 
 LOSSES = ("bpr_loss", "bce_loss")
 
@@ -159,6 +160,83 @@ def test_nan_stays_in_the_triples_that_name_it(sparse):
     grad = user.grad.to_dense() if sparse else user.grad
     assert grad.isnan().all(1).tolist() == [False, True, False]
     assert grad[[0, 2]].isfinite().all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_of_inf_are_those_of_the_reference(name):
+    """0 times inf is NaN in both, and inf minus inf; rows that share no triple with an inf are finite."""
+    grads = []
+    for implementation in (None, "reference"):
+        user, item = _tables(6, 8, 5)
+        with torch.no_grad():
+            user[1, 2], item[3], item[4, 0] = math.inf, -math.inf, math.inf
+        with gk.use(implementation or gk._op.OPS[name].active("cpu"), name, "pair_gradient"):
+            grads.append(torch.autograd.grad(_loss(name, user, item, 40).sum(), [user, item]))
+    for got, want in zip(*grads, strict=True):
+        torch.testing.assert_close(got, want, equal_nan=True)
+
+
+def _arguments(dtype: torch.dtype, index_dtype: torch.dtype, triple: bool = True) -> tuple:
+    user, item = (table.detach() for table in _tables(20, 30, 21, dtype))
+    u, i, j = (_index(high, 90, seed).to(index_dtype) for seed, high in enumerate((20, 30, 30)))
+    slope = torch.linspace(-1, 1, 90, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+    return torch.full((90,), 0.5, dtype=dtype), slope, user, item, u, i, j if triple else None
+
+
+@pytest.mark.parametrize("triple", [True, False])
+@pytest.mark.parametrize("needs", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("index_dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_rows_of_the_gradient_are_those_of_the_reference(dtype, index_dtype, needs, triple):
+    arguments = (*_arguments(dtype, index_dtype, triple), *needs)
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
+    expected = PAIR_GRADIENT_ROWS.reference(*arguments)
+    for got, want in zip(PAIR_GRADIENT_ROWS(*arguments), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance)
+
+
+def test_opcheck_of_the_gradient_s_rows():
+    torch.library.opcheck(
+        torch.ops.graphkern.pair_gradient_rows.default, (*_arguments(torch.float32, torch.int64), True, True)
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{0: torch.ones(89)}, {1: torch.ones(90).double()}, {4: torch.full((90,), 20)}, {6: torch.full((90,), -1)}],
+)
+def test_the_raw_operator_refuses_what_would_read_elsewhere(change):
+    arguments = list(_arguments(torch.float32, torch.int64))
+    for place, value in change.items():
+        arguments[place] = value
+    for op in (PAIR_GRADIENT, PAIR_GRADIENT_ROWS):
+        if op.active("cpu") == "cpu":
+            with pytest.raises(RuntimeError, match="must be"):
+                op(*arguments, True, True)
+
+
+def test_one_table_for_users_and_items_trains_as_with_dense_gradients():
+    """Two sparse gradients of one table add up to one that is not coalesced."""
+    tables = [_tables()[0] for _ in range(2)]
+    sparse, dense = gk.optim.RowwiseAdagrad(tables[:1], lr=0.1), torch.optim.Adagrad(tables[1:], lr=0.1)
+    for step in range(5):
+        u, i, j = (_index(50, 200, 10 * step + seed) for seed in range(3))
+        for table, optimizer in zip(tables, (sparse, dense), strict=True):
+            optimizer.zero_grad()
+            gk.bpr_loss(table, table, u, i, j, sparse=optimizer is sparse).sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(*tables)
+
+
+def test_sparse_gradients_of_many_rows_and_triples():
+    """More than one pass of the sort, more bits than one digit has."""
+    user, item = _tables(3_000_000, 5000, 1)
+    u, i, j = _index(3_000_000, 20_000, 1), _index(5000, 20_000, 2), _index(5000, 20_000, 3)
+    got = torch.autograd.grad(gk.bpr_loss(user, item, u, i, j, sparse=True).sum(), [user, item])
+    want = torch.autograd.grad(gk.bpr_loss(user, item, u, i, j).sum(), [user, item])
+    assert torch.equal(got[0].indices()[0], u.unique())
+    for one, other in zip(got, want, strict=True):
+        assert torch.equal(one.to_dense(), other)
 
 
 def test_only_one_table_asks_for_a_gradient():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import graphkern as gk
+from graphkern._op import OPS
 from graphkern.optim import RowwiseAdagrad, RowwiseAdam
 
 PAIRS = {
@@ -29,7 +30,7 @@ def _gradient(table: Tensor, seed: int, size: int = 60, coalesced: bool = False)
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(0, table.shape[0] // 2, (1, size), generator=generator)
     values = torch.randn(size, *table.shape[1:], generator=generator).to(table.dtype)
-    grad = torch.sparse_coo_tensor(rows, values, table.shape)
+    grad = torch.sparse_coo_tensor(rows, values, table.shape, check_invariants=True)
     return grad.coalesce() if coalesced else grad
 
 
@@ -177,3 +178,86 @@ def test_bpr_trains_to_the_same_parameters_as_dense_gathers_with_sparse_adam(opt
         peer.step()
     torch.testing.assert_close(user, eager_user.weight)
     torch.testing.assert_close(item, eager_item.weight)
+
+
+@CASES
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_the_kernel_gives_what_the_reference_gives(name, dtype):
+    ours, _, options = PAIRS[name]
+    runs = []
+    for implementation in ("reference", OPS["rowwise_adam"].active("cpu")):
+        with gk.use(implementation, "rowwise_adam", "rowwise_adagrad"):
+            table = _table(dtype)
+            optimizer = ours([table], **options)
+            runs.append([_train(optimizer, table, range(4)), *optimizer.state[table].values()])
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
+    for want, got in zip(*runs, strict=True):
+        torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("op", ["rowwise_adam", "rowwise_adagrad"])
+def test_opcheck(op):
+    table = _table().detach()
+    state = [torch.rand_like(table) for _ in range(2 if op == "rowwise_adam" else 1)]
+    grad = _gradient(table, 1)
+    numbers = (0.1, 0.9, 0.99, 1e-8, False) if op == "rowwise_adam" else (0.1, 1e-8, False)
+    operator = getattr(torch.ops.graphkern, op).default
+    torch.library.opcheck(operator, (table, *state, grad._indices(), grad._values(), *numbers))
+
+
+ROW, GRADIENT, STATE = torch.tensor([[1]]), torch.ones(1, 19), torch.zeros(40, 19)
+
+
+@pytest.mark.skipif(OPS["rowwise_adagrad"].active("cpu") != "cpu", reason="libgraphkern_cpu is not built")
+@pytest.mark.parametrize(
+    ("state", "indices", "values", "message"),
+    [
+        (STATE, ROW + 39, GRADIENT, r"indices must be in \[0, 40\)"),
+        (STATE, ROW - 2, GRADIENT, "indices must be in"),
+        (STATE, torch.tensor([[1, 2]]), GRADIENT, "values must be"),
+        (STATE, ROW, GRADIENT[:, :18], "values must be"),
+        (STATE, ROW, GRADIENT.double(), "values must be"),
+        (STATE, ROW[0], GRADIENT, "indices"),
+        (STATE, ROW.int(), GRADIENT, "indices"),
+        (STATE[:39], ROW, GRADIENT, "the state must be"),
+        (STATE.double(), ROW, GRADIENT, "the state must be"),
+    ],
+)
+def test_the_raw_operator_refuses_what_would_write_elsewhere(state, indices, values, message):
+    table = _table().detach()
+    before = table.clone()
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.graphkern.rowwise_adagrad(table, state, indices, values, 0.1, 1e-8, False)
+    assert torch.equal(table, before)
+
+
+def test_autograd_sees_that_a_parameter_was_changed():
+    table = _table()
+    optimizer = RowwiseAdam([table])
+    kept = (table * table).sum()
+    table.grad = _gradient(table, 1)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        kept.backward()
+
+
+def test_weight_decay_of_a_loaded_state_is_refused():
+    table = _table()
+    optimizer = RowwiseAdagrad([table])
+    optimizer.load_state_dict(torch.optim.Adagrad([_table()], weight_decay=0.1).state_dict())
+    table.grad = _gradient(table, 1)
+    with pytest.raises(RuntimeError, match=r"no weight decay but it is 0\.1"):
+        optimizer.step()
+
+
+@CASES
+def test_schedulers_and_tensor_rates(name):
+    ours, peer, options = PAIRS[name]
+    mine, other = _table(), _table()
+    for table, kind in ((mine, ours), (other, peer)):
+        optimizer = kind([table], **{**options, "lr": torch.tensor(0.1)})
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        for step in range(4):
+            _train(optimizer, table, range(step, step + 1))
+            scheduler.step()
+    torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)

@@ -45,7 +45,8 @@ def _mark_as_coalesced(*gradients: tuple[Tensor, Tensor]) -> None:
             if grad is not None and grad.is_sparse and grad._values().data_ptr() == data:
                 grad._coalesced_(True)
 
-    torch.autograd.Variable._execution_engine.queue_callback(mark)
+    if marks:
+        torch.autograd.Variable._execution_engine.queue_callback(mark)
 
 
 def _fake(grad, slope, user: Tensor, item: Tensor, u, i, j, need_user: bool, need_item: bool) -> tuple[Tensor, Tensor]:
