@@ -41,39 +41,40 @@ inline void insertion_sort(K* keys, int64_t size) {
   }
 }
 
-// Brings some of the keys, at least one and none below the others, to the front and returns how many; is_equal tells
-// that they are all the same. Splits at the median of three keys from places that no order of the input favors.
+// Brings some of the keys, at least one and none below the others, to the front and returns how many; the others lie in
+// `rest`. is_equal tells that those in front are all the same. Splits at the median of three keys from places that no
+// order of the input favors.
 template <typename K>
-int64_t split(K* keys, int64_t size, bool& is_equal) {
+int64_t split(K* keys, int64_t size, K* rest, bool& is_equal) {
+  const auto place = [&](uint64_t random) { return int64_t((unsigned __int128)random * size >> 64); };
   const uint64_t hash = uint64_t(size) * 0x9E3779B97F4A7C15;
-  const K a = keys[(hash >> 32) % size], b = keys[(hash >> 16 & 0xFFFFFFFF) % size],
-          c = keys[(hash & 0xFFFFFFFF) % size];
+  const K a = keys[place(hash)], b = keys[place(hash * 5)], c = keys[place(hash * 25)];
   const K low = a < b ? a : b, high = a < b ? b : a, pivot = c < low ? low : c > high ? high : c;
-  int64_t above = 0;
-  for (int64_t i = 0; i < size; ++i) {  // without a branch on the keys
+  int64_t front = 0;
+  for (int64_t i = 0; i < size; ++i) {  // without a branch on the keys, and without loads from what was just stored
     const K key = keys[i];
-    keys[i] = keys[above];
-    keys[above] = key;
-    above += key > pivot;
+    keys[front] = key;
+    rest[i - front] = key;
+    front += key > pivot;
   }
-  is_equal = above == 0;
-  if (!is_equal) return above;
+  is_equal = front == 0;
+  if (!is_equal) return front;
   for (int64_t i = 0; i < size; ++i) {  // the pivot is the largest
-    const K key = keys[i];
-    keys[i] = keys[above];
-    keys[above] = key;
-    above += key == pivot;
+    const K key = rest[i];
+    keys[front] = key;
+    rest[i - front] = key;
+    front += key == pivot;
   }
-  return above;
+  return front;
 }
 
-// Brings the k <= size largest keys to the front, in any order.
+// Brings the k <= size largest keys to the front, in any order; the others are lost. rest: room for `size` keys
 template <typename K>
-void select_largest(K* keys, int64_t size, int64_t k) {
+void select_largest(K* keys, int64_t size, int64_t k, K* rest) {
   while (k > 0 && k < size) {
     if (size <= kInsertionSize) return insertion_sort(keys, size);
     bool is_equal;
-    const int64_t front = split(keys, size, is_equal);
+    const int64_t front = split(keys, size, rest, is_equal);
     if (k <= front && is_equal) return;
     if (k <= front) {
       size = front;
@@ -81,18 +82,20 @@ void select_largest(K* keys, int64_t size, int64_t k) {
       keys += front;
       size -= front;
       k -= front;
+      std::memcpy(keys, rest, size * sizeof(K));
     }
   }
 }
 
-// Brings the k <= size largest keys to the front, in falling order.
+// Brings the k <= size largest keys to the front, in falling order; the others are lost. rest: room for `size` keys
 template <typename K>
-void sort_largest(K* keys, int64_t size, int64_t k) {
+void sort_largest(K* keys, int64_t size, int64_t k, K* rest) {
   while (size > kInsertionSize) {
     if (k <= 0) return;
     bool is_equal;
-    const int64_t front = split(keys, size, is_equal);
-    if (!is_equal) sort_largest(keys, front, k < front ? k : front);
+    const int64_t front = split(keys, size, rest, is_equal);
+    std::memcpy(keys + front, rest, (k > front ? size - front : 0) * sizeof(K));
+    if (!is_equal) sort_largest(keys, front, k < front ? k : front, rest);
     keys += front;
     size -= front;
     k -= front;

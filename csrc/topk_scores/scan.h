@@ -37,10 +37,10 @@ GK_DECLARE_KERNEL(int64_t, scan_scratch, bool is_double, int64_t num_rows, int64
 // The keys of the k best of each row, in any order; where there are fewer the rest is 0. Key r * stride on belongs to
 // row r.
 GK_DECLARE_KERNEL(void, scan_block, const ScanBlock& block, void* scratch, void* keys, int64_t stride)
-// The k best keys of each row, out of num_keys, as scores [num_rows, k] of a type and columns [num_rows, k]. Writes
-// keys.
+// The k best keys of each row, out of num_keys, as scores [num_rows, k] of a type and columns [num_rows, k]. Overwrites
+// keys and `rest`, which has room for num_keys of them.
 GK_DECLARE_KERNEL(
-    void, list_keys, bool is_double, void* keys, int64_t num_rows, int64_t num_keys, int64_t k, Value value,
+    void, list_keys, bool is_double, void* keys, void* rest, int64_t num_rows, int64_t num_keys, int64_t k, Value value,
     void* scores, int64_t* columns)
 
 }  // namespace graphkern

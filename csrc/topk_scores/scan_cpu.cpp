@@ -59,7 +59,7 @@ __attribute__((always_inline)) inline bool any_above(
 // Where the parts of a scan lie in its scratch memory.
 template <typename A>
 struct Scratch {
-  int64_t tiles, panel, keys, counts, thresholds, cursors, bytes;
+  int64_t tiles, panel, keys, rest, counts, thresholds, cursors, bytes;
 
   Scratch(int64_t num_rows, int64_t depth, int64_t capacity) {
     const int64_t padded = (num_rows + kTileRows - 1) / kTileRows * kTileRows;
@@ -67,6 +67,7 @@ struct Scratch {
     tiles = take(padded * depth * sizeof(A));
     panel = take(kPanelWidth<A> * depth * sizeof(A));
     keys = take(num_rows * capacity * sizeof(Key<A>));
+    rest = take(capacity * sizeof(Key<A>));
     counts = take(num_rows * 8);
     thresholds = take(padded * sizeof(A));
     cursors = take(num_rows * 8);
@@ -98,6 +99,7 @@ class Scan {
         tiles_((A*)(scratch + at_.tiles)),
         panel_((A*)(scratch + at_.panel)),
         keys_((Key<A>*)(scratch + at_.keys)),
+        rest_((Key<A>*)(scratch + at_.rest)),
         count_((int64_t*)(scratch + at_.counts)),
         threshold_((A*)(scratch + at_.thresholds)),
         cursor_((int64_t*)(scratch + at_.cursors)) {}
@@ -115,7 +117,7 @@ class Scan {
   void write(Key<A>* to, int64_t stride) {
     for (int64_t r = 0; r < block_.num_rows; ++r, to += stride) {
       Key<A>* keys = keys_ + r * capacity_;
-      if (count_[r] > block_.k) select_largest(keys, count_[r], block_.k);
+      if (count_[r] > block_.k) select_largest(keys, count_[r], block_.k, rest_);
       for (int64_t i = 0; i < block_.k; ++i) to[i] = i < count_[r] ? keys[i] : 0;
     }
   }
@@ -201,7 +203,7 @@ class Scan {
       keys[count++] = key_of(scores[lane], Bits<A>(column_[lane]));
     }
     if (count > capacity_ - W) {
-      select_largest(keys, count, block_.k);
+      select_largest(keys, count, block_.k, rest_);
       count = block_.k;
       Key<A> least = keys[0];
       for (int64_t i = 1; i < count; ++i) least = keys[i] < least ? keys[i] : least;
@@ -231,6 +233,7 @@ class Scan {
   const Scratch<A> at_;
   A *tiles_, *panel_;
   Key<A>* keys_;       // [num_rows, capacity]
+  Key<A>* rest_;       // for selection
   int64_t* count_;     // keys of each row
   A* threshold_;       // scores must exceed it to be kept
   int64_t* cursor_;    // excluded columns of each row that lie before the panel
@@ -239,7 +242,9 @@ class Scan {
 };
 
 template <typename A>
-void list(Key<A>* keys, int64_t num_rows, int64_t num_keys, int64_t k, Value value, void* scores, int64_t* columns) {
+void list(
+    Key<A>* keys, Key<A>* rest, int64_t num_rows, int64_t num_keys, int64_t k, Value value, void* scores,
+    int64_t* columns) {
   for (int64_t r = 0; r < num_rows; ++r, keys += num_keys, columns += k) {
     int64_t count = 0;
     for (int64_t i = 0; i < num_keys; ++i) {
@@ -247,7 +252,7 @@ void list(Key<A>* keys, int64_t num_rows, int64_t num_keys, int64_t k, Value val
       count += keys[i] != 0;
     }
     const int64_t listed = count < k ? count : k;
-    sort_largest(keys, count, listed);
+    sort_largest(keys, count, listed, rest);
     dispatch_value(value, [&](auto tag) {
       using T = typename decltype(tag)::type;
       if constexpr (sizeof(T) <= sizeof(A)) {
@@ -281,11 +286,11 @@ void scan_block(const ScanBlock& block, void* scratch, void* keys, int64_t strid
 }
 
 void list_keys(
-    bool is_double, void* keys, int64_t num_rows, int64_t num_keys, int64_t k, Value value, void* scores,
+    bool is_double, void* keys, void* rest, int64_t num_rows, int64_t num_keys, int64_t k, Value value, void* scores,
     int64_t* columns) {
   dispatch(is_double, [&](auto tag) {
     using A = typename decltype(tag)::type;
-    list<A>((Key<A>*)keys, num_rows, num_keys, k, value, scores, columns);
+    list<A>((Key<A>*)keys, (Key<A>*)rest, num_rows, num_keys, k, value, scores, columns);
   });
 }
 

@@ -159,8 +159,9 @@ class TopK {
   }
 
   void list(void* keys, int64_t row, int64_t num_rows, int64_t num_keys) const {
+    Buffer rest(num_keys * a_.key_bytes());
     GK_KERNEL(list_keys)(
-        a_.is_double(), keys, num_rows, num_keys, a_.k, value_of(a_.query),
+        a_.is_double(), keys, rest.raw(), num_rows, num_keys, a_.k, value_of(a_.query),
         values_ + row * a_.k * a_.query.element_size(), columns_ + row * a_.k);
   }
 
