@@ -139,7 +139,7 @@ def _faiss(query: Tensor, item: Tensor, k: int) -> Call:
     return lambda: tuple(map(torch.from_numpy, index.search(query.numpy(), k)))
 
 
-def _implicit(query: Tensor, item: Tensor, k: int, exclude: CSR | None) -> Call:
+def _implicit(query: Tensor, item: Tensor, k: int, exclude: CSR) -> Call:
     """Some users at a time, since it makes the matrix of scores; with one thread of BLAS, as it asks for itself."""
     try:
         from implicit.cpu.topk import topk
@@ -148,23 +148,21 @@ def _implicit(query: Tensor, item: Tensor, k: int, exclude: CSR | None) -> Call:
     except ImportError as reason:
         raise Absent(str(reason)) from reason
     factors, users, threads = item.numpy(), query.numpy(), torch.get_num_threads()
-    seen = None if exclude is None else csr_matrix(exclude.to_scipy().astype(np.float32))
-    blocks = []
-    for begin in range(0, len(users), IMPLICIT_BLOCK):
-        part = slice(begin, begin + IMPLICIT_BLOCK)
-        blocks.append((users[part], None if seen is None else seen[part]))
+    seen = csr_matrix(exclude.to_scipy().astype(np.float32))
+    parts = [slice(begin, begin + IMPLICIT_BLOCK) for begin in range(0, len(users), IMPLICIT_BLOCK)]
+    blocks = [(users[part], seen[part]) for part in parts]
 
     def call() -> tuple[Tensor, Tensor]:
         with threadpool_limits(1, "blas"):
-            parts = [topk(factors, q, k, filter_query_items=s, num_threads=threads) for q, s in blocks]
-        items, values = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
+            found = [topk(factors, q, k, filter_query_items=s, num_threads=threads) for q, s in blocks]
+        items, values = (torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True))
         return values, items
 
     return call
 
 
 def topk_peers(query: Tensor, item: Tensor, k: int, exclude: CSR | None, slow: bool) -> Makers:
-    """slow: compile as well. faiss where nothing is excluded, since its flat index cannot."""
+    """slow: compile as well. faiss where nothing is excluded, since its flat index cannot; implicit elsewhere."""
 
     def by_compiler() -> Call:
         if not slow:
@@ -176,11 +174,16 @@ def topk_peers(query: Tensor, item: Tensor, k: int, exclude: CSR | None, slow: b
             raise Absent("cannot exclude: see the row without exclusion")
         return _faiss(query, item, k)
 
+    def blocks_of_scores() -> Call:
+        if exclude is None:
+            raise Absent("is on the rows with exclusion")
+        return _implicit(query, item, k, exclude)
+
     return {
         "eager": lambda: _user_blocks(query, item, k, exclude, _best),
         "compiled": by_compiler,
         "faiss IndexFlatIP": flat_index,
-        "implicit": lambda: _implicit(query, item, k, exclude),
+        "implicit": blocks_of_scores,
     }
 
 

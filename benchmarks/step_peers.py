@@ -17,7 +17,7 @@ from .measure import LIMITS, TensorsCall, relative_error
 from .ranking_peers import compiled
 
 # Adam and SparseAdam add eps at different places: one too small to tell.
-OPTIONS: dict[str, dict[str, float]] = {"Adam": {"lr": 1e-3, "eps": 1e-12}, "Adagrad": {"lr": 1e-2}}
+OPTIONS: dict[str, dict[str, float]] = {"Adam": {"lr": 1e-3, "eps": 1e-18}, "Adagrad": {"lr": 1e-2}}
 OURS = {
     "bpr": graphkern.bpr_loss,
     "bce": graphkern.bce_loss,
