@@ -80,9 +80,8 @@ def _contrast(kind: str) -> tuple[str, Contrast]:
         column = torch.randint(0, num_keys, (4 * batch,), generator=generator)
         target = CSR.from_edge_index(torch.stack([column, torch.arange(batch).repeat(4)]), batch, num_keys)
     words = {"bias": ", bias", "several": ", 4 positives", "symmetric": ", symmetric", "batch": ", diagonal"}
-    return f"B{batch} K{num_keys} D{DEPTH}{words.get(kind, '')}", Contrast(
-        query, key, target, bias, kind == "symmetric"
-    )
+    name = f"B{batch} K{num_keys} D{DEPTH}{words.get(kind, '')}"
+    return name, Contrast(query, key, target, bias, symmetric=kind == "symmetric")
 
 
 @pytest.mark.parametrize("direction", ["forward", "forward+backward"])
@@ -105,11 +104,8 @@ def test_info_nce(benchmark, record, kind: str, direction: str):
     result = measure(benchmark, with_its_gradient(ours), peers, LIMIT, "eager")
     targets = {}
     if kind == "all items":
-        targets = {
-            f"info_nce over all items, {direction}, over eager": result.ratio("eager"),
-            f"info_nce over all items, {direction}, peak extra memory over eager's": result.peak
-            / max(result.peer_peaks["eager"], 1),
-        }
+        memory, label = result.peak / max(result.peer_peaks["eager"], 1), f"info_nce over all items, {direction}"
+        targets = {f"{label}, over eager": result.ratio("eager"), f"{label}, peak extra memory over eager's": memory}
     record(_row(result, "info_nce", name, direction, **targets))
 
 
@@ -181,13 +177,11 @@ def test_topk_scores(benchmark, record, k: int, excluded: bool):
     makers = ranking_peers.topk_peers(query, item, k, exclude, slow=SMOKE or (k == 20 and excluded))
     peers = {peer: _listed(make) for peer, make in makers.items()}
     result = measure(benchmark, _listed(lambda: lists)(), peers, LIMIT, "eager")
-    beyond = result.peak - sum(part.nbytes for part in lists())
+    over_eager = f"topk_scores k {k} over matmul, mask, topk" if excluded else "topk_scores over matmul, topk"
     targets = {
-        f"topk_scores k {k} over matmul, mask, topk" if excluded else "topk_scores over matmul, topk": result.ratio(
-            "eager"
-        ),
+        over_eager: result.ratio("eager"),
         "topk_scores over faiss IndexFlatIP, nothing excluded": result.ratio("faiss IndexFlatIP"),
-        "topk_scores peak extra memory beyond its results, MiB": beyond / 2**20,
+        "topk_scores peak extra memory beyond its results, MiB": (result.peak - sum(t.nbytes for t in lists())) / 2**20,
     }
     name = f"{len(query)} x {len(item)}, D{DEPTH}, k{k}, {'train' if excluded else 'nothing'} excluded"
     record(_row(result, "topk_scores", name, "forward", **targets))
