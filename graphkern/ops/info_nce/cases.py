@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from graphkern.ops._case import Case, Maker, Suite, nbytes
 from graphkern.ops.info_nce import info_nce
 
@@ -20,7 +22,8 @@ def _make(
     def make(m: Maker) -> tuple[tuple, dict]:
         query, key = m.normal(num_queries, depth) / depth**0.5, m.normal(num_keys, depth)
         chosen = m.index(num_queries, num_keys) if target else None
-        options = {"key_id": m.index(num_keys, ids) if ids else None, "symmetric": symmetric}
+        options: dict[str, Any] = {"symmetric": True} if symmetric else {}
+        options |= {"key_id": m.index(num_keys, ids)} if ids else {}
         return (query, key, chosen, temperature, m.normal(num_keys) if bias else None), options
 
     return make
