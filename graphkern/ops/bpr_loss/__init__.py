@@ -16,7 +16,8 @@ def bpr_loss(user: Tensor, item: Tensor, u: Tensor, i: Tensor, j: Tensor, *, spa
 
     Args:
         user: [U, D]; float32, float64, float16 or bfloat16 (halves accumulate in float32).
-        item: [I, D], same dtype; may be the same tensor as user, whose gradients then add up.
+        item: [I, D], same dtype; may be the same tensor as user: both gradients add up (two sparse ones to one that is
+            not coalesced).
         u: [B] int32 or int64, rows of user.
         i, j: [B] int32 or int64, rows of item: the preferred ones, and the others.
         sparse: gradients for user and item are coalesced sparse tensors of the rows named, for SparseAdam and
