@@ -172,7 +172,10 @@ class PairGradients {
     if (!of_items) {
       user_.emplace(batch, tensors_[0].size(0), [u](int64_t b) { return u[b]; });
     } else if (j) {
-      item_.emplace(2 * batch, tensors_[1].size(0), [i, j](int64_t entry) { return (entry & 1 ? j : i)[entry >> 1]; });
+      item_.emplace(2 * batch, tensors_[1].size(0), [i, j](int64_t entry) {
+        const int64_t b = entry >> 1;
+        return entry & 1 ? j[b] : i[b];
+      });
     } else {
       item_.emplace(batch, tensors_[1].size(0), [i](int64_t b) { return i[b]; });
     }
