@@ -81,10 +81,15 @@ struct Scratch {
   }
 };
 
-// Keys kept for a row between two selections: the more, the rarer they are, and the later thresholds rise.
+// How many keys of a row call for a selection: the more, the rarer they are, and the later thresholds rise. Where
+// scores rise with the column, most of a panel is above any threshold, and only rare selections help.
+inline int64_t many_keys(int64_t k, bool is_dense) {
+  const int64_t few = is_dense ? 96 : 32;
+  return k + (k > few ? k : few);
+}
 template <typename A>
 inline int64_t capacity(int64_t k) {
-  return k + (k > 32 ? k : 32) + kPanelWidth<A>;
+  return many_keys(k, true) + kPanelWidth<A>;
 }
 
 template <typename A>
@@ -167,9 +172,17 @@ class Scan {
     const T* row[W];
     for (int i = 0; i < W; ++i) row[i] = item + column_[i] * block_.depth;
     pack_panel(row, block_.depth, scale, panel_);
-    const char* next = (const char*)(item + (column_[width_ - 1] + 1) * block_.depth);
-    for (int64_t line = 0; line < W * block_.depth * (int64_t)sizeof(T); line += 64)
-      __builtin_prefetch(next + line, 0, 2);
+    prefetch_after(item, column_[width_ - 1] + 1);
+  }
+
+  // Fetches the items of the next panel, as far as they follow, while this one is multiplied. Inlined by force: GCC
+  // drops calls of a function that only prefetches.
+  template <typename T>
+  __attribute__((always_inline)) void prefetch_after(const T* item, int64_t next) {
+    const int64_t left = block_.item_end - next, count = left < W ? left : W;
+    const char* from = (const char*)(item + next * block_.depth);
+    const int64_t bytes = count * block_.depth * sizeof(T);
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, 2);
   }
 
   template <int kRows>
@@ -198,11 +211,12 @@ class Scan {
     if (block_.excluded) above &= ~excluded_lanes(r);
     Key<A>* keys = keys_ + r * capacity_;
     int64_t count = count_[r];
+    const bool is_dense = __builtin_popcountll(above) > W / 3;
     for (; above; above &= above - 1) {
       const int lane = __builtin_ctzll(above);
       keys[count++] = key_of(scores[lane], Bits<A>(column_[lane]));
     }
-    if (count > capacity_ - W) {
+    if (count > many_keys(block_.k, is_dense)) {
       select_largest(keys, count, block_.k, rest_);
       count = block_.k;
       Key<A> least = keys[0];

@@ -180,6 +180,24 @@ def test_merged_topk_fills_up_and_drops_nan():
     assert got[0].tolist() == [[4, 3, 3, -math.inf, -math.inf, -math.inf]]
 
 
+def test_merged_topk_of_shards_has_the_bits_of_topk_of_all():
+    if "cpu" in gk._native.absent:
+        pytest.skip("the reference's products are the platform's")
+    query, item = torch.randn(70, 33), torch.randn(4001, 33)
+    shards = [(first, gk.topk_scores(query, item[first : first + 700], 90)) for first in range(0, 4001, 700)]
+    merged = gk.merge_topk([best[0] for _, best in shards], [best[1] + first for first, best in shards], 90)
+    for got, want in zip(merged, gk.topk_scores(query, item, 90), strict=True):
+        assert torch.equal(got, want)
+
+
+def test_merged_topk_of_equal_entries():
+    """Lists that say the same again and again take no longer than others, and each entry counts."""
+    values, indices = torch.full((2, 20_000), 1.5), torch.full((2, 20_000), 7)
+    got = gk.merge_topk([values, values], [indices, indices], 30_000)
+    assert (got[0] == 1.5).all()
+    assert (got[1] == 7).all()
+
+
 LISTS, PLACES = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.long)
 
 
@@ -209,7 +227,7 @@ LISTS, PLACES = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.long)
         (lambda: gk.merge_topk([LISTS], [PLACES, PLACES], 1), ValueError, "but 1 and 2"),
         (lambda: gk.merge_topk([LISTS, LISTS[:1]], [PLACES, PLACES[:1]], 1), ValueError, r"must both be \[2, k\]"),
         (lambda: gk.merge_topk([LISTS], [PLACES[:, :2]], 1), ValueError, "must both be"),
-        (lambda: gk.merge_topk([LISTS], [PLACES.int()], 1), TypeError, r"indices\[0\] must be int64"),
+        (lambda: gk.merge_topk([LISTS], [PLACES.int()], 1), TypeError, r"indices\[0\] must be an int64 Tensor"),
         (lambda: gk.merge_topk([LISTS, LISTS.double()], [PLACES, PLACES], 1), TypeError, "float64"),
         (lambda: gk.merge_topk([LISTS], [PLACES], 0), ValueError, "k must be at least 1"),
     ],
@@ -217,3 +235,29 @@ LISTS, PLACES = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.long)
 def test_topk_refuses(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda op: op.topk_scores(LISTS, LISTS, 3, None, None, None, None),
+        lambda op: op.topk_scores(LISTS, LISTS[:, :2], 1, None, None, None, None),
+        lambda op: op.topk_scores(LISTS, LISTS, 1, PLACES[0], None, None, None),
+        lambda op: op.topk_scores(LISTS, LISTS, 1, torch.tensor([0, 4, 2]), PLACES[0], None, None),
+        lambda op: op.topk_scores(LISTS, LISTS, 1, torch.tensor([0, 1]), PLACES[0], None, None),
+        lambda op: op.topk_scores(LISTS, LISTS, 1, None, None, torch.ones(1).bool(), None),
+        lambda op: op.topk_scores(LISTS, LISTS, 1, None, None, None, torch.ones(1)),
+        lambda op: op.topk_scores(LISTS, LISTS, 1, None, None, None, torch.ones(2).double()),
+        lambda op: op.topk_scores(LISTS, LISTS.int(), 1, None, None, None, None),
+        lambda op: op.merge_topk([LISTS, LISTS], [PLACES], 1),
+        lambda op: op.merge_topk([LISTS], [PLACES[:, :2]], 1),
+        lambda op: op.merge_topk([LISTS], [PLACES.int()], 1),
+        lambda op: op.merge_topk([LISTS, LISTS.half()], [PLACES, PLACES], 1),
+        lambda op: op.merge_topk([LISTS], [PLACES], 0),
+    ],
+)
+def test_raw_operators_refuse_what_would_lead_out_of_bounds(call):
+    if "cpu" in gk._native.absent:
+        pytest.skip("the references leave it to torch")
+    with pytest.raises(RuntimeError):
+        call(torch.ops.graphkern)
