@@ -1,4 +1,4 @@
-#include "../bpr_loss/pairs.h"
+#include "../common/pairs.h"
 
 namespace graphkern {
 
@@ -31,19 +31,15 @@ namespace {
 // user: [U, D], item: [I, D], u, i, label: [B]. Returns loss [B] and its derivative by the score [B]
 std::tuple<Tensor, Tensor> bce_loss(
     const Tensor& user, const Tensor& item, const Tensor& u, const Tensor& i, const Tensor& label, bool) {
-  const Tensor users = as_contiguous(user), items = as_contiguous(item);
-  const Tensor of_user = as_contiguous(u), of_item = as_contiguous(i), labels = as_contiguous(label);
-  const Pairs pairs = checked_pairs(users, items, of_user, of_item, std::nullopt);
-  const int64_t batch = u.size(0);
   STD_TORCH_CHECK(
-      label.dim() == 1 && label.size(0) == batch && label.scalar_type() == accumulate_type(user),
+      label.dim() == 1 && label.size(0) == u.size(0) && label.scalar_type() == accumulate_type(user),
       "label must be [B] in the dtype that sums are kept in");
-  Tensor loss = allocate({batch}, user.scalar_type()), slope = allocate({batch}, accumulate_type(user));
+  const Tensor labels = as_contiguous(label);
   const auto kernel = GK_KERNEL(bce_losses);
-  void *losses = loss.mutable_data_ptr(), *slopes = slope.mutable_data_ptr();
-  for_pairs(
-      pairs, batch, [&](int64_t begin, int64_t end) { kernel(pairs, pointer(labels), losses, slopes, begin, end); });
-  return {loss, slope};
+  return pair_losses(
+      user, item, u, i, std::nullopt, [&](const Pairs& pairs, void* loss, void* slope, int64_t begin, int64_t end) {
+        kernel(pairs, pointer(labels), loss, slope, begin, end);
+      });
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "pairs.h"
+#include "../common/pairs.h"
 
 namespace graphkern {
 
@@ -27,15 +27,7 @@ namespace {
 // user: [U, D], item: [I, D], u, i, j: [B]. Returns loss [B] and its derivative by the score difference [B]
 std::tuple<Tensor, Tensor> bpr_loss(
     const Tensor& user, const Tensor& item, const Tensor& u, const Tensor& i, const Tensor& j, bool) {
-  const Tensor users = as_contiguous(user), items = as_contiguous(item);
-  const Tensor of_user = as_contiguous(u), of_item = as_contiguous(i), of_other = as_contiguous(j);
-  const Pairs pairs = checked_pairs(users, items, of_user, of_item, of_other);
-  const int64_t batch = u.size(0);
-  Tensor loss = allocate({batch}, user.scalar_type()), slope = allocate({batch}, accumulate_type(user));
-  const auto kernel = GK_KERNEL(bpr_losses);
-  void *losses = loss.mutable_data_ptr(), *slopes = slope.mutable_data_ptr();
-  for_pairs(pairs, batch, [&](int64_t begin, int64_t end) { kernel(pairs, losses, slopes, begin, end); });
-  return {loss, slope};
+  return pair_losses(user, item, u, i, j, GK_KERNEL(bpr_losses));
 }
 
 }  // namespace

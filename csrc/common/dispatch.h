@@ -30,6 +30,16 @@ inline void dispatch_value(Value value, const F& f) {
   }
 }
 
+// Of a type that sums are kept in.
+template <typename F>
+inline void dispatch_accumulate(bool is_double, const F& f) {
+  if (is_double) {
+    f(Tag<double>{});
+  } else {
+    f(Tag<float>{});
+  }
+}
+
 template <typename F>
 inline void dispatch_index(bool is_64bit, const F& f) {
   if (is_64bit) {

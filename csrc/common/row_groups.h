@@ -5,12 +5,6 @@
 
 namespace graphkern {
 
-// Of an index [size]: whether all of it is in [0, num_rows), and whether it ascends, no value twice.
-struct IndexFacts {
-  bool inside, ascends;
-};
-GK_DECLARE_KERNEL(IndexFacts, index_facts, const void* index, bool is_64bit, int64_t size, int64_t num_rows)
-
 // Group g is row(g) with entry(begin[g]) ... entry(begin[g + 1] - 1).
 struct Groups {
   const uint64_t* words;  // row << shift | entry, sorted
@@ -29,13 +23,6 @@ struct Groups {
 #include "parallel.h"
 
 namespace graphkern {
-
-// Refuses an index that would lead out of [0, num_rows).
-inline IndexFacts checked_index(const Tensor& index, const char* name, int64_t num_rows) {
-  const IndexFacts facts = GK_KERNEL(index_facts)(pointer(index), is_64bit(index), index.numel(), num_rows);
-  STD_TORCH_CHECK(facts.inside, name, " must be in [0, ", num_rows, ")");
-  return facts;
-}
 
 // A stable radix sort, about 2 passes for each million of rows. Memory: 16 bytes an entry.
 class RowGroups {

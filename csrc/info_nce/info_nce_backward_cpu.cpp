@@ -64,16 +64,16 @@ struct Backward {
   }
 
   // Queries [slab, slab + rows) against a group of keys; to_query: [rows, D] takes the sum of w @ key.
-  void group(const Groups& groups, int64_t number, int64_t slab, int64_t rows, A* to_query) {
-    Buffer weights(Groups::kRows * groups.width * sizeof(A)), wide_query(Groups::kRows * depth * sizeof(A));
+  void group(const KeyGroups& groups, int64_t number, int64_t slab, int64_t rows, A* to_query) {
+    Buffer weights(KeyGroups::kRows * groups.width * sizeof(A)), wide_query(KeyGroups::kRows * depth * sizeof(A));
     Buffer wide_key(groups.width * depth * sizeof(A)),
-        product(std::max(Groups::kRows, groups.width) * depth * sizeof(A));
+        product(std::max(KeyGroups::kRows, groups.width) * depth * sizeof(A));
     A* w = weights.as<A>();
     std::fill_n(to_query, rows * depth, A(0));
     groups.each_tile(number, [&](int64_t column, int64_t columns) {
       const Matrix k = keys.rows(column, columns, wide_key.raw());
-      for (int64_t row = 0; row < rows; row += Groups::kRows) {
-        const Matrix q = queries.rows(slab + row, std::min(Groups::kRows, rows - row), wide_query.raw());
+      for (int64_t row = 0; row < rows; row += KeyGroups::kRows) {
+        const Matrix q = queries.rows(slab + row, std::min(KeyGroups::kRows, rows - row), wide_query.raw());
         weigh(w, slab + row, q, column, k);
         const Matrix block = row_major(w, q.rows, columns);
         matmul(row_major(product.raw(), q.rows, depth), block, k, type);
@@ -86,16 +86,16 @@ struct Backward {
   }
 
   void run() {
-    const Groups groups(num_keys);
+    const KeyGroups groups(num_keys);
     const int64_t slab_size = std::min(kSlab, num_queries) * depth;
     Buffer partial(groups.count * slab_size * sizeof(A));
     for (int64_t slab = 0; slab < num_queries; slab += kSlab) {
       const int64_t rows = std::min(kSlab, num_queries - slab);
       parallel_blocks(
           groups.count, [&](int64_t number) { group(groups, number, slab, rows, partial.as<A>(number * slab_size)); });
-      parallel_blocks(num_blocks(rows, Groups::kRows), [&](int64_t block) {
-        const int64_t first = block * Groups::kRows * depth,
-                      size = std::min(Groups::kRows * depth, rows * depth - first);
+      parallel_blocks(num_blocks(rows, KeyGroups::kRows), [&](int64_t block) {
+        const int64_t first = block * KeyGroups::kRows * depth,
+                      size = std::min(KeyGroups::kRows * depth, rows * depth - first);
         for (int64_t number = 0; number < groups.count; ++number) {
           add(partial.as<A>(number * slab_size + first), grad_query + slab * depth + first, size);
         }
@@ -180,7 +180,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> launch(
     backward<typename decltype(tag)::type>(
         g, q, k, targets, b, scale_of(scale, type), of_rows, of_keys, grad_query, grad_key, grad_bias, grad_scale);
   };
-  type == ScalarType::Double ? run(baseline::Tag<double>{}) : run(baseline::Tag<float>{});
+  baseline::dispatch_accumulate(type == ScalarType::Double, run);
   return {grad_query, grad_key, grad_bias, grad_scale};
 }
 

@@ -54,7 +54,7 @@ class Forward {
 
   // As above by groups of keys; lse_key: [K] is the log-sum-exp of each key over the queries.
   void rows_and_columns(A* lse_key) {
-    const Groups groups(num_keys_);
+    const KeyGroups groups(num_keys_);
     Buffer partial(2 * groups.count * num_queries_ * sizeof(A)), key_sum(num_keys_ * sizeof(A));
     Running<A> of_keys{lse_key, key_sum.as<A>()};
     of_keys.clear(num_keys_);
@@ -62,14 +62,14 @@ class Forward {
       return Running<A>{partial.as<A>(2 * group * num_queries_), partial.as<A>((2 * group + 1) * num_queries_)};
     };
     parallel_blocks(groups.count, [&](int64_t group) {
-      Buffer logits(Groups::kRows * groups.width * sizeof(A)), wide_query(Groups::kRows * depth_ * sizeof(A));
+      Buffer logits(KeyGroups::kRows * groups.width * sizeof(A)), wide_query(KeyGroups::kRows * depth_ * sizeof(A));
       Buffer wide_key(groups.width * depth_ * sizeof(A));
       Running<A> of_queries = of_group(group);
       of_queries.clear(num_queries_);
       groups.each_tile(group, [&](int64_t column, int64_t columns) {
         const Matrix k = keys_.rows(column, columns, wide_key.raw());
-        for (int64_t row = 0; row < num_queries_; row += Groups::kRows) {
-          const Matrix q = queries_.rows(row, std::min(Groups::kRows, num_queries_ - row), wide_query.raw());
+        for (int64_t row = 0; row < num_queries_; row += KeyGroups::kRows) {
+          const Matrix q = queries_.rows(row, std::min(KeyGroups::kRows, num_queries_ - row), wide_query.raw());
           take(logits.as<A>(), row, q, column, k, {of_queries.maximum + row, of_queries.sum + row});
           GK_KERNEL(logits_columns)(
               kDouble, logits.raw(), q.rows, columns, of_keys.maximum + column, of_keys.sum + column);
@@ -108,7 +108,7 @@ class Forward {
     }
   }
 
-  // A column of one row each: what a group holds goes into `all`.
+  // What the queries have of one group goes into what they have of all.
   void merge(const Running<A>& group, const Running<A>& all) {
     for (int64_t b = 0; b < num_queries_; ++b) {
       const A top =
@@ -159,7 +159,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(
     pass.finish(of_keys, wide_loss.as<A>());
     GK_KERNEL(narrow)(value_of(query), wide_loss.raw(), loss.mutable_data_ptr(), num_queries);
   };
-  type == ScalarType::Double ? run(baseline::Tag<double>{}) : run(baseline::Tag<float>{});
+  baseline::dispatch_accumulate(type == ScalarType::Double, run);
   return {loss, lse, lse_key};
 }
 

@@ -39,11 +39,11 @@ inline int64_t num_blocks(int64_t size, int64_t block) { return (size + block - 
 
 // How keys are shared out where each of them needs a sum over all queries: each group is one task's, which goes through
 // its tiles of keys one by one. What a task sums over keys is kept once a group and added up in the order of groups.
-struct Groups {
+struct KeyGroups {
   static constexpr int64_t kMost = 16, kRows = 128, kWidest = 512;  // 128 x 512 floats stay in the second-level cache
   int64_t num_keys, width, tiles, count;
 
-  explicit Groups(int64_t num_keys)
+  explicit KeyGroups(int64_t num_keys)
       : num_keys(num_keys),
         width(std::clamp<int64_t>(num_blocks(num_keys, kMost * 64) * 64, 64, kWidest)),
         tiles(num_blocks(num_keys, width)),

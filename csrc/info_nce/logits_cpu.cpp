@@ -114,22 +114,17 @@ void gradient(
   }
 }
 
-template <typename F>
-void dispatch(bool is_double, const F& f) {
-  is_double ? f(Tag<double>{}) : f(Tag<float>{});
-}
-
 }  // namespace
 
 void logits_rows(bool is_double, void* s, const void* bias, int64_t rows, int64_t columns, void* maximum, void* sum) {
-  dispatch(is_double, [&](auto tag) {
+  dispatch_accumulate(is_double, [&](auto tag) {
     using A = typename decltype(tag)::type;
     update_rows((A*)s, (const A*)bias, rows, columns, (A*)maximum, (A*)sum);
   });
 }
 
 void logits_columns(bool is_double, const void* s, int64_t rows, int64_t columns, void* maximum, void* sum) {
-  dispatch(is_double, [&](auto tag) {
+  dispatch_accumulate(is_double, [&](auto tag) {
     using A = typename decltype(tag)::type;
     update_columns((const A*)s, rows, columns, (A*)maximum, (A*)sum);
   });
@@ -138,7 +133,7 @@ void logits_columns(bool is_double, const void* s, int64_t rows, int64_t columns
 void logits_gradient(
     bool is_double, void* s, const void* bias, int64_t rows, int64_t columns, const void* lse, const void* grad,
     const void* lse_column, const void* grad_column) {
-  dispatch(is_double, [&](auto tag) {
+  dispatch_accumulate(is_double, [&](auto tag) {
     using A = typename decltype(tag)::type;
     gradient(
         (A*)s, (const A*)bias, rows, columns, (const A*)lse, (const A*)grad, (const A*)lse_column,

@@ -1,5 +1,4 @@
-#include "../topk_scores/keys.h"
-#include "../topk_scores/scan.h"
+#include "../common/topk_keys.h"
 
 namespace graphkern {
 

@@ -1,4 +1,4 @@
-#include "../bpr_loss/pairs.h"
+#include "../common/pairs.h"
 #include "../common/row_groups.h"
 
 namespace graphkern {

@@ -2,6 +2,7 @@
 // parameters.
 #pragma once
 
+#include "../common/index_checks.h"
 #include "../common/row_groups.h"
 #include "../common/rows.h"
 
@@ -115,7 +116,7 @@ inline void update_table(
     update.state[number++] = t->mutable_data_ptr();
   }
   const Tensor rows = as_contiguous(indices), gradients = as_contiguous(values);
-  const bool distinct = checked_index(rows, "indices", num_rows).ascends;
+  const bool distinct = check_index(rows, "indices", num_rows).ascends;
   update.value = value_of(param);
   update.param = param.mutable_data_ptr();
   update.rows = static_cast<const int64_t*>(pointer(rows));

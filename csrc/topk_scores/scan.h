@@ -1,16 +1,10 @@
 // What the kernels of topk_scores are given. Plain values.
 #pragma once
 
+#include "../common/column_set.h"
 #include "../common/dispatch.h"
 
 namespace graphkern {
-
-// Columns that one query leaves out, in rising order: int64 or int32.
-struct ExcludedColumns {
-  const void* columns;
-  int64_t size;
-  bool is_64bit;
-};
 
 // Rows of values of one type; bytes (int8) where it says so.
 struct ItemRows {
@@ -25,11 +19,12 @@ struct ScanBlock {
   Value query_value;
   const void* query;  // [num_rows, depth]
   int64_t num_rows, depth, k;
-  ItemRows item;                    // [N, depth]
-  const void* scale;                // [N] of A: scores are multiplied by it; or null
-  const bool* mask;                 // [N] items that may be returned; or null for all
-  int64_t item_begin, item_end;     // the items looked at
-  const ExcludedColumns* excluded;  // [num_rows], or null
+  ItemRows item;                 // [N, depth]
+  const void* scale;             // [N] of A: scores are multiplied by it; or null
+  const bool* mask;              // [N] items that may be returned; or null for all
+  int64_t item_begin, item_end;  // the items looked at
+  const ColumnSet* excluded;     // [num_rows] columns that a query leaves out, or null
+  bool is_64bit;                 // of these columns
 };
 
 // Bytes of scratch memory, 64-byte aligned, that a scan of such a block needs; and of one key.
@@ -37,10 +32,5 @@ GK_DECLARE_KERNEL(int64_t, scan_scratch, bool is_double, int64_t num_rows, int64
 // The keys of the k best of each row, in any order; where there are fewer the rest is 0. Key r * stride on belongs to
 // row r.
 GK_DECLARE_KERNEL(void, scan_block, const ScanBlock& block, void* scratch, void* keys, int64_t stride)
-// The k best keys of each row, out of num_keys, as scores [num_rows, k] of a type and columns [num_rows, k]. Overwrites
-// keys and `rest`, which has room for num_keys of them.
-GK_DECLARE_KERNEL(
-    void, list_keys, bool is_double, void* keys, void* rest, int64_t num_rows, int64_t num_keys, int64_t k, Value value,
-    void* scores, int64_t* columns)
 
 }  // namespace graphkern

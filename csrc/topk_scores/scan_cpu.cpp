@@ -1,7 +1,7 @@
 #include "scan.h"
 
 #include "../common/panels.h"
-#include "keys.h"
+#include "../common/topk_keys.h"
 
 namespace graphkern::GK_ISA {
 namespace {
@@ -228,9 +228,9 @@ class Scan {
 
   // Bit i: row r leaves out column i of the panel. Moves the row's cursor behind them.
   uint64_t excluded_lanes(int64_t r) {
-    const ExcludedColumns& excluded = block_.excluded[r];
+    const ColumnSet& excluded = block_.excluded[r];
     const auto column = [&](int64_t i) {
-      return excluded.is_64bit ? ((const int64_t*)excluded.columns)[i] : ((const int32_t*)excluded.columns)[i];
+      return block_.is_64bit ? ((const int64_t*)excluded.columns)[i] : ((const int32_t*)excluded.columns)[i];
     };
     int64_t at = cursor_[r];
     while (at < excluded.size && column(at) < column_[0]) ++at;
@@ -255,34 +255,6 @@ class Scan {
   int width_ = 0;      // columns of the panel that count
 };
 
-template <typename A>
-void list(
-    Key<A>* keys, Key<A>* rest, int64_t num_rows, int64_t num_keys, int64_t k, Value value, void* scores,
-    int64_t* columns) {
-  for (int64_t r = 0; r < num_rows; ++r, keys += num_keys, columns += k) {
-    int64_t count = 0;
-    for (int64_t i = 0; i < num_keys; ++i) {
-      keys[count] = keys[i];
-      count += keys[i] != 0;
-    }
-    const int64_t listed = count < k ? count : k;
-    sort_largest(keys, count, listed, rest);
-    dispatch_value(value, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      if constexpr (sizeof(T) <= sizeof(A)) {
-        T* to = (T*)scores + r * k;
-        for (int64_t i = 0; i < k; ++i) from_accumulate(i < listed ? score_of<A>(keys[i]) : -A(INFINITY), to + i);
-      }
-    });
-    for (int64_t i = 0; i < k; ++i) columns[i] = i < listed ? int64_t(column_of<A>(keys[i])) : -1;
-  }
-}
-
-template <typename F>
-void dispatch(bool is_double, const F& f) {
-  is_double ? f(Tag<double>{}) : f(Tag<float>{});
-}
-
 }  // namespace
 
 int64_t scan_scratch(bool is_double, int64_t num_rows, int64_t depth, int64_t k) {
@@ -291,20 +263,11 @@ int64_t scan_scratch(bool is_double, int64_t num_rows, int64_t depth, int64_t k)
 }
 
 void scan_block(const ScanBlock& block, void* scratch, void* keys, int64_t stride) {
-  dispatch(block.is_double, [&](auto tag) {
+  dispatch_accumulate(block.is_double, [&](auto tag) {
     using A = typename decltype(tag)::type;
     Scan<A> scan(block, (char*)scratch);
     scan.run();
     scan.write((Key<A>*)keys, stride);
-  });
-}
-
-void list_keys(
-    bool is_double, void* keys, void* rest, int64_t num_rows, int64_t num_keys, int64_t k, Value value, void* scores,
-    int64_t* columns) {
-  dispatch(is_double, [&](auto tag) {
-    using A = typename decltype(tag)::type;
-    list<A>((Key<A>*)keys, (Key<A>*)rest, num_rows, num_keys, k, value, scores, columns);
   });
 }
 

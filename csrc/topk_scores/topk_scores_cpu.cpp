@@ -1,8 +1,11 @@
 #include "scan.h"
 
 #ifdef GK_LAUNCHER
+#include <deque>
+
 #include "../common/matmul.h"
 #include "../common/parallel.h"
+#include "../common/topk_keys.h"
 
 namespace graphkern {
 namespace {
@@ -14,39 +17,38 @@ constexpr int64_t kMinItems = 2048;                // a part of the items that i
 constexpr int64_t kCopiedColumns = 1 << 20;        // excluded columns of a block that may be sorted copies
 constexpr int64_t kTasksPerThread = 4;
 
-// The excluded columns of consecutive queries in rising order: where they lie if they rise there, or sorted copies.
+// The excluded columns of consecutive queries.
 class Excluded {
  public:
   Excluded(const Tensor& indptr, const Tensor& indices)
-      : indptr_(indptr), indices_(pointer(indices)), is_64bit_(is_64bit(indices)) {}
+      : indptr_(indptr), indices_(pointer(indices)), is_64bit_(graphkern::is_64bit(indices)) {}
 
-  // Takes rows from `first` on, as many as there are before `last` or copies have room for, but at least one.
+  // Takes rows from `first` on, as many as there are before `last` or sorted copies have room for, but at least one.
   int64_t take(int64_t first, int64_t last) {
-    rows_.clear();
-    copies_.clear();
-    int64_t copied = 0;
-    for (int64_t row = first; row < last && (copied < kCopiedColumns || row == first); ++row) {
-      baseline::dispatch_index(is_64bit_, [&](auto i) {
-        using I = typename decltype(i)::type;
-        const I *begin = static_cast<const I*>(indices_) + indptr_[row], *end = begin + indptr_[row + 1] - indptr_[row];
-        if (std::is_sorted(begin, end)) return rows_.push_back({begin, end - begin, is_64bit_});
-        copies_.emplace_back(begin, end);
-        std::sort(copies_.back().begin(), copies_.back().end());
-        rows_.push_back({copies_.back().data(), end - begin, true});
-        copied += end - begin;
-      });
-    }
+    baseline::dispatch_index(is_64bit_, [&](auto i) {
+      using I = typename decltype(i)::type;
+      auto& copies = std::get<std::deque<std::vector<I>>>(copies_);
+      rows_.clear();
+      copies.clear();
+      int64_t copied = 0;
+      for (int64_t row = first; row < last && (copied < kCopiedColumns || row == first); ++row) {
+        const I* begin = static_cast<const I*>(indices_) + indptr_[row];
+        rows_.push_back(column_set(begin, indptr_[row + 1] - indptr_[row], copies.emplace_back()));
+        copied += copies.back().size();
+      }
+    });
     return rows_.size();
   }
 
-  const ExcludedColumns* rows() const { return rows_.data(); }
+  const ColumnSet* rows() const { return rows_.data(); }
+  bool is_64bit() const { return is_64bit_; }
 
  private:
   Segments indptr_;
   const void* indices_;
   bool is_64bit_;
-  std::vector<ExcludedColumns> rows_;
-  std::vector<std::vector<int64_t>> copies_;
+  std::vector<ColumnSet> rows_;
+  std::tuple<std::deque<std::vector<int32_t>>, std::deque<std::vector<int64_t>>> copies_;  // one of them is used
 };
 
 // Arguments of the operator, contiguous and checked.
@@ -133,6 +135,7 @@ class TopK {
       block.query = static_cast<const char*>(pointer(a_.query)) + row * depth_ * a_.query.element_size();
       block.num_rows = count;
       block.excluded = excluded ? excluded->rows() : nullptr;
+      block.is_64bit = excluded && excluded->is_64bit();
       if (parts_ > 1) {
         void* keys = kept.as<char>((row * parts_ + part) * a_.k * a_.key_bytes());
         GK_KERNEL(scan_block)(block, scratch.raw(), keys, parts_ * a_.k);

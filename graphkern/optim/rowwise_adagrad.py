@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.autograd.graph import increment_version
+from torch import Tensor
 
-from graphkern.optim import _rows
+from graphkern.ops.rowwise_adam import ROWWISE_ADAGRAD
+from graphkern.optim._rowwise import Rowwise
 
 
-class RowwiseAdagrad(torch.optim.Adagrad):
+class RowwiseAdagrad(Rowwise, torch.optim.Adagrad):
     """torch.optim.Adagrad for sparse gradients, in one pass over the rows that a gradient names.
 
     Args:
@@ -45,28 +45,15 @@ class RowwiseAdagrad(torch.optim.Adagrad):
             maximize=maximize,
         )
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        super().add_param_group(param_group)
-        _rows.check_parameters(self.param_groups[-1])
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; closure reevaluates the model and returns the loss, which this returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            if group["weight_decay"]:
-                raise RuntimeError(f"sparse gradients take no weight decay but it is {group['weight_decay']}")
-            for param, indices, values in list(_rows.gradients(self, group)):
-                state = self.state[param]
-                if not state:  # of a group that was added later
-                    first = group["initial_accumulator_value"]
-                    state.update(step=torch.tensor(0.0), sum=torch.full_like(param, first))
-                state["step"] += 1
-                step_size = float(group["lr"]) / (1 + (float(state["step"]) - 1) * group["lr_decay"])
-                tables = (param, state["sum"])
-                _rows.ROWWISE_ADAGRAD.forward_only(*tables, indices, values, step_size, group["eps"], group["maximize"])
-                increment_version(tables)
-        return loss
+    def update(self, group: dict[str, Any], param: Tensor, indices: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+        if group["weight_decay"]:
+            raise RuntimeError(f"sparse gradients take no weight decay but it is {group['weight_decay']}")
+        state = self.state[param]
+        if not state:  # of a group that was added later
+            first = group["initial_accumulator_value"]
+            state.update(step=torch.tensor(0.0), sum=torch.full_like(param, first))
+        state["step"] += 1
+        step_size = float(group["lr"]) / (1 + (float(state["step"]) - 1) * group["lr_decay"])
+        tables = (param, state["sum"])
+        ROWWISE_ADAGRAD.forward_only(*tables, indices, values, step_size, group["eps"], group["maximize"])
+        return tables

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.autograd.graph import increment_version
+from torch import Tensor
 
-from graphkern.optim import _rows
+from graphkern.ops.rowwise_adam import ROWWISE_ADAM
+from graphkern.optim._rowwise import Rowwise
 
 
-class RowwiseAdam(torch.optim.SparseAdam):
+class RowwiseAdam(Rowwise, torch.optim.SparseAdam):
     """torch.optim.SparseAdam in one pass over the rows that a gradient names.
 
     Args:
@@ -28,28 +28,13 @@ class RowwiseAdam(torch.optim.SparseAdam):
     Source: Kingma and Ba 2015 (arXiv:1412.6980).
     """
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        super().add_param_group(param_group)
-        _rows.check_parameters(self.param_groups[-1])
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; closure reevaluates the model and returns the loss, which this returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            for param, indices, values in list(_rows.gradients(self, group)):
-                state = self.state[param]
-                if not state:
-                    state.update(step=0, exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
-                state["step"] += 1
-                step_size = float(group["lr"]) * math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
-                tables = (param, state["exp_avg"], state["exp_avg_sq"])
-                _rows.ROWWISE_ADAM.forward_only(
-                    *tables, indices, values, step_size, beta1, beta2, group["eps"], group["maximize"]
-                )
-                increment_version(tables)
-        return loss
+    def update(self, group: dict[str, Any], param: Tensor, indices: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+        state = self.state[param]
+        if not state:
+            state.update(step=0, exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
+        state["step"] += 1
+        beta1, beta2 = group["betas"]
+        step_size = float(group["lr"]) * math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
+        tables = (param, state["exp_avg"], state["exp_avg_sq"])
+        ROWWISE_ADAM.forward_only(*tables, indices, values, step_size, beta1, beta2, group["eps"], group["maximize"])
+        return tables

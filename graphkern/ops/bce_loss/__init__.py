@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from graphkern._op import Op
-from graphkern.ops import _pairs
+from graphkern.ops import _pairs, pair_gradient
 from graphkern.ops._dtype import accumulate_dtype
 from graphkern.ops.bce_loss.reference import bce_loss as reference
 
@@ -46,6 +46,6 @@ BCE_LOSS = Op(
     "(Tensor user, Tensor item, Tensor u, Tensor i, Tensor label, bool sparse) -> (Tensor, Tensor)",
     reference=reference,
     fake=_pairs.fake,
-    backward=_pairs.backward,
-    setup_context=_pairs.setup,
+    backward=pair_gradient.backward,
+    setup_context=pair_gradient.setup,
 )

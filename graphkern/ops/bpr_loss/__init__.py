@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from graphkern._op import Op
-from graphkern.ops import _pairs
+from graphkern.ops import _pairs, pair_gradient
 from graphkern.ops.bpr_loss.reference import bpr_loss as reference
 
 
@@ -42,6 +42,6 @@ BPR_LOSS = Op(
     "(Tensor user, Tensor item, Tensor u, Tensor i, Tensor j, bool sparse) -> (Tensor, Tensor)",
     reference=reference,
     fake=_pairs.fake,
-    backward=_pairs.backward,
-    setup_context=_pairs.setup,
+    backward=pair_gradient.backward,
+    setup_context=pair_gradient.setup,
 )

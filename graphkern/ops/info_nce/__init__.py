@@ -124,7 +124,7 @@ def _setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> No
 
 def _backward(ctx: Any, grad: Tensor, _grad_lse: Tensor, _grad_lse_key: Tensor) -> tuple:
     bias = ctx.saved_tensors[4]
-    grad_query, grad_key, grad_bias, grad_scale = INFO_NCE_BACKWARD(grad.contiguous(), *ctx.saved_tensors)
+    grad_query, grad_key, grad_bias, grad_scale = INFO_NCE_BACKWARD(grad, *ctx.saved_tensors)
     return grad_query, grad_key, None, None, None if bias is None else grad_bias, None, None, grad_scale
 
 

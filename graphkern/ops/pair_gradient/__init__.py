@@ -11,15 +11,17 @@ from graphkern._op import Op
 from graphkern.ops.pair_gradient import reference
 
 
-def keep(ctx: Any, slope: Tensor, inputs: tuple) -> None:
-    """What `gradients` needs of a forward pass (user, item, u, i, j or label, sparse) -> (loss, slope)."""
+def setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    """Of an operator (user, item, u, i, j or label, sparse) -> (loss, slope)."""
     user, item, u, i, fifth, ctx.sparse = inputs
-    ctx.save_for_backward(slope, user, item, u, i, None if fifth.is_floating_point() else fifth)
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(output[1], user, item, u, i, None if fifth.is_floating_point() else fifth)
 
 
-def gradients(ctx: Any, grad: Tensor, need_user: bool, need_item: bool) -> tuple:
-    """Of the six inputs."""
+def backward(ctx: Any, grad: Tensor, _grad_slope: None) -> tuple:
     slope, user, item, u, i, j = ctx.saved_tensors
+    need_user, need_item = ctx.needs_input_grad[:2]
     args = (grad, slope, user, item, u, i, j, need_user, need_item)
     if not ctx.sparse:
         grad_user, grad_item = PAIR_GRADIENT(*args)

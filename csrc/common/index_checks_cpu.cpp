@@ -1,4 +1,4 @@
-#include "row_groups.h"
+#include "index_checks.h"
 
 namespace graphkern::GK_ISA {
 

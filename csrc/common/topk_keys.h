@@ -1,7 +1,17 @@
 // Scores and their columns as single unsigned numbers: the larger, the earlier listed. Selection and sorting of them.
 #pragma once
 
-#include "../common/vec.h"
+#include "dispatch.h"
+
+namespace graphkern {
+
+// The k best keys of each row, out of num_keys, as scores [num_rows, k] of a type and columns [num_rows, k]. Overwrites
+// keys and `rest`, which has room for num_keys of them.
+GK_DECLARE_KERNEL(
+    void, list_keys, bool is_double, void* keys, void* rest, int64_t num_rows, int64_t num_keys, int64_t k, Value value,
+    void* scores, int64_t* columns)
+
+}  // namespace graphkern
 
 namespace graphkern::GK_ISA {
 

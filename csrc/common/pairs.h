@@ -1,7 +1,7 @@
 // Scores of (user, item) pairs and of (user, item, other item) triples, and the losses of scores.
 #pragma once
 
-#include "../common/rows.h"
+#include "rows.h"
 
 namespace graphkern {
 
@@ -131,8 +131,8 @@ struct Logistic {
 }  // namespace graphkern
 
 #ifdef GK_LAUNCHER
-#include "../common/parallel.h"
-#include "../common/row_groups.h"
+#include "index_checks.h"
+#include "parallel.h"
 
 namespace graphkern {
 
@@ -146,7 +146,7 @@ inline Pairs checked_pairs(
     STD_TORCH_CHECK(
         index.dim() == 1 && index.size(0) == u.size(0) && index.scalar_type() == u.scalar_type(), name,
         " must be [B], of one dtype with u");
-    checked_index(index, name, num_rows);
+    check_index(index, name, num_rows);
   };
   check(u, "u", user.size(0));
   check(i, "i", item.size(0));
@@ -162,6 +162,22 @@ void for_pairs(const Pairs& p, int64_t batch, const F& f) {
   parallel_tasks(chunks, useful_threads(batch * (p.depth + 16) * 2), [&](int64_t chunk) {
     f(chunk * kChunk, std::min(chunk * kChunk + kChunk, batch));
   });
+}
+
+// Loss and its derivative by the score, [B] each: kernel(pairs, loss, slope, begin, end) makes those of [begin, end).
+template <typename F>
+std::tuple<Tensor, Tensor> pair_losses(
+    const Tensor& user, const Tensor& item, const Tensor& u, const Tensor& i, const std::optional<Tensor>& j,
+    const F& kernel) {
+  const Tensor users = as_contiguous(user), items = as_contiguous(item);
+  const Tensor of_user = as_contiguous(u), of_item = as_contiguous(i);
+  const std::optional<Tensor> of_other = as_contiguous(j);
+  const Pairs pairs = checked_pairs(users, items, of_user, of_item, of_other);
+  const int64_t batch = u.size(0);
+  Tensor loss = allocate({batch}, user.scalar_type()), slope = allocate({batch}, accumulate_type(user));
+  void *losses = loss.mutable_data_ptr(), *slopes = slope.mutable_data_ptr();
+  for_pairs(pairs, batch, [&](int64_t begin, int64_t end) { kernel(pairs, losses, slopes, begin, end); });
+  return {loss, slope};
 }
 
 }  // namespace graphkern
