@@ -15,11 +15,10 @@ def setup(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     """Of an operator (user, item, u, i, j or label, sparse) -> (loss, slope)."""
     user, item, u, i, fifth, ctx.sparse = inputs
     ctx.mark_non_differentiable(output[1])
-    ctx.set_materialize_grads(False)
     ctx.save_for_backward(output[1], user, item, u, i, None if fifth.is_floating_point() else fifth)
 
 
-def backward(ctx: Any, grad: Tensor, _grad_slope: None) -> tuple:
+def backward(ctx: Any, grad: Tensor, _grad_slope: Tensor) -> tuple:
     slope, user, item, u, i, j = ctx.saved_tensors
     need_user, need_item = ctx.needs_input_grad[:2]
     args = (grad, slope, user, item, u, i, j, need_user, need_item)
