@@ -1,6 +1,6 @@
-"""Compile every CUDA and Triton kernel to sm_80 and sm_90 machine code, without a GPU; fail on an error or a spill.
+"""Compile every CUDA and Triton kernel to sm_80, sm_90 and sm_100 machine code, without a GPU; fail on an error or a spill.
 
-Prints, for each kernel, the most that any of its variants (dtypes, widths, flags) takes. Without nvcc the CUDA half is
+With names of ops it compiles theirs alone. Prints, for each kernel, the most that any of its variants (dtypes, widths, flags) takes. Without nvcc the CUDA half is
 left out, unless GRAPHKERN_BUILD_CUDA=1; GRAPHKERN_BUILD_CUDA=0 always leaves it out.
 """
 
@@ -25,7 +25,7 @@ os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-ARCHS = (80, 90)
+ARCHS = (80, 90, 100)
 JOBS = 2
 NVCC_FLAGS = ["-std=c++20", "-O3", "-DUSE_CUDA", "-DTORCH_TARGET_VERSION=0x020b000000000000", "-Xptxas", "-v"]
 
@@ -107,7 +107,7 @@ def _output(command: list[str], text: str | None = None) -> str:
     return done.stdout
 
 
-def _cuda_sources() -> list[Path]:
+def _cuda_sources(ops: list[str]) -> list[Path]:
     wanted = os.environ.get("GRAPHKERN_BUILD_CUDA", "auto")
     if wanted == "0":
         print("CUDA kernels left out: GRAPHKERN_BUILD_CUDA=0")
@@ -117,14 +117,16 @@ def _cuda_sources() -> list[Path]:
             sys.exit("GRAPHKERN_BUILD_CUDA=1, but there is no nvcc: install the CUDA toolkit")
         print("CUDA kernels left out: there is no nvcc")
         return []
-    return sorted(ROOT.glob("csrc/*/*_cuda.cu"), key=lambda path: -path.stat().st_size)
+    sources = [path for path in ROOT.glob("csrc/*/*_cuda.cu") if not ops or path.parent.name in ops]
+    return sorted(sources, key=lambda path: -path.stat().st_size)
 
 
-def _triton_ops() -> list[str]:
+def _triton_ops(ops: list[str]) -> list[str]:
     if importlib.util.find_spec("triton") is None:
         print("Triton kernels left out: the package triton is not installed")
         return []
-    return [path.parent.name for path in sorted(ROOT.glob("graphkern/ops/*/triton.py"))]
+    names = [path.parent.name for path in sorted(ROOT.glob("graphkern/ops/*/triton.py"))]
+    return [name for name in names if not ops or name in ops]
 
 
 def _print_table(usages: list[Usage]) -> None:
@@ -136,11 +138,11 @@ def _print_table(usages: list[Usage]) -> None:
         print(f"{op:<18}{language:<8}{kernel:<36}sm_{arch:<4}{len(same):>8}{registers:>11}{shared:>8}{spill:>7}")
 
 
-def main() -> None:
+def main(ops: list[str]) -> None:
     start, usages, failures = time.monotonic(), [], []
     with ProcessPoolExecutor(JOBS) as pool:
-        jobs: list[Future] = [pool.submit(compile_cuda, source) for source in _cuda_sources()]
-        for op in _triton_ops():
+        jobs: list[Future] = [pool.submit(compile_cuda, source) for source in _cuda_sources(ops)]
+        for op in _triton_ops(ops):
             jobs += [pool.submit(compile_triton, op, position) for position in range(len(_variants(op)))]
         for job in jobs:
             error = job.exception()
@@ -157,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,8 +1,6 @@
 // What every CUDA launcher does with its tensors. LibTorch stable ABI only.
 #pragma once
 
-#include <cuda_runtime.h>
-#include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -13,26 +11,28 @@
 #include <tuple>
 #include <vector>
 
-#include "launch.cuh"
+#ifdef __CUDACC__
+#include "cuda_place.h"
+#else
+#include "place_on_host.h"
+#endif
 
 namespace graphkern::cuda {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// The device and current stream of a call, and the memory it needs: that is freed in stream order when the call ends.
+// The place of a call, and the memory it needs: that is freed in stream order when the call ends.
 class Call {
  public:
-  explicit Call(const Tensor& x) : like_(x), device_(device_of(x)), guard_(device_) {
-    void* stream = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(device_, &stream));
-    stream_ = static_cast<cudaStream_t>(stream);
-  }
+  explicit Call(const Tensor& x) : like_(x), place_(x) {}
 
-  cudaStream_t stream() const { return stream_; }
+  Stream stream() const { return place_.stream(); }
 
   Tensor allocate(std::initializer_list<int64_t> size, ScalarType type) const {
-    return torch::stable::new_empty(like_, std::vector<int64_t>(size), type);
+    Tensor made = torch::stable::new_empty(like_, std::vector<int64_t>(size), type);
+    place_.made(made);
+    return made;
   }
 
   void* workspace(int64_t bytes) {
@@ -43,7 +43,7 @@ class Call {
   // A tensor's values, contiguous and on this call's device; null for none.
   template <typename T>
   const T* read(const Tensor& t) {
-    STD_TORCH_CHECK(device_of(t) == device_, "expected all tensors on cuda:", device_);
+    place_.check(t);
     kept_.push_back(torch::stable::contiguous(t));
     return static_cast<const T*>(kept_.back().const_data_ptr());
   }
@@ -52,21 +52,19 @@ class Call {
     return t ? read<T>(*t) : nullptr;
   }
 
-  static void check_launch() {
-    const cudaError_t error = cudaGetLastError();
-    STD_TORCH_CHECK(error == cudaSuccess, "CUDA launch failed: ", cudaGetErrorString(error));
+  // Waits for the stream and copies `count` values to the host.
+  template <typename T>
+  std::vector<T> to_host(const T* values, int64_t count) const {
+    std::vector<T> result(static_cast<size_t>(count));
+    if (count > 0) place_.copy_to_host(result.data(), values, count * int64_t(sizeof(T)));
+    return result;
   }
+
+  static void check_launch() { Place::check_launch(); }
 
  private:
-  static int32_t device_of(const Tensor& t) {
-    STD_TORCH_CHECK(t.is_cuda(), "expected all tensors on one CUDA device");
-    return t.get_device_index();
-  }
-
   Tensor like_;
-  int32_t device_;
-  torch::stable::accelerator::DeviceGuard guard_;
-  cudaStream_t stream_ = nullptr;
+  Place place_;
   std::deque<Tensor> kept_;
 };
 
@@ -80,31 +78,40 @@ struct Tag {
   using type = T;
 };
 
-// Calls f(value tag, index tag).
+// Calls f(index tag).
 template <typename F>
-void dispatch(const Tensor& value, const Tensor& index, const F& f) {
-  const auto with_index = [&](auto v) {
-    switch (index.scalar_type()) {
-      case ScalarType::Int:
-        return f(v, Tag<int32_t>{});
-      case ScalarType::Long:
-        return f(v, Tag<int64_t>{});
-      default:
-        STD_TORCH_CHECK(false, "expected int32 or int64 indices");
-    }
-  };
+void dispatch_index(const Tensor& index, const F& f) {
+  switch (index.scalar_type()) {
+    case ScalarType::Int:
+      return f(Tag<int32_t>{});
+    case ScalarType::Long:
+      return f(Tag<int64_t>{});
+    default:
+      STD_TORCH_CHECK(false, "expected int32 or int64 indices");
+  }
+}
+
+// Calls f(value tag).
+template <typename F>
+void dispatch_value(const Tensor& value, const F& f) {
   switch (value.scalar_type()) {
     case ScalarType::Float:
-      return with_index(Tag<float>{});
+      return f(Tag<float>{});
     case ScalarType::Double:
-      return with_index(Tag<double>{});
+      return f(Tag<double>{});
     case ScalarType::Half:
-      return with_index(Tag<Half>{});
+      return f(Tag<Half>{});
     case ScalarType::BFloat16:
-      return with_index(Tag<BFloat16>{});
+      return f(Tag<BFloat16>{});
     default:
       STD_TORCH_CHECK(false, "expected float32, float64, float16 or bfloat16");
   }
+}
+
+// Calls f(value tag, index tag).
+template <typename F>
+void dispatch(const Tensor& value, const Tensor& index, const F& f) {
+  dispatch_value(value, [&](auto v) { dispatch_index(index, [&](auto i) { f(v, i); }); });
 }
 
 inline int64_t heads_of(const std::optional<Tensor>& weight) { return weight ? weight->size(1) : 1; }
