@@ -10,7 +10,7 @@ constexpr int64_t kScanTile = int64_t(kBlock) * kScanItems;
 
 // value(i) -> O for i in [0, count), summed by tile. sums: [tiles]
 template <typename Value, typename O>
-__global__ void __launch_bounds__(kBlock) tile_sums(Value value, int64_t count, int64_t tiles, O* sums) {
+__global__ void __launch_bounds__(kBlock, kBlocksPerSm) tile_sums(Value value, int64_t count, int64_t tiles, O* sums) {
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const int64_t begin = tile * kScanTile, end = begin + kScanTile < count ? begin + kScanTile : count;
     O mine = 0, total;
@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kBlock) tile_sums(Value value, int64_t count, 
 // out[i] = before[tile] + the sum of value(j) over j < i in the tile; out[count] is the sum of all. before: null is 0.
 // out: [count + 1]. value may read what out holds at i.
 template <typename Value, typename O>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, kBlocksPerSm)
     scan_tiles(Value value, int64_t count, int64_t tiles, const O* before, O* out) {
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     O running = before != nullptr ? before[tile] : 0;
