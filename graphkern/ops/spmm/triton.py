@@ -86,8 +86,8 @@ def spmm(
     }
     edge = indices if edge is None else edge
     weight = x if weight is None else weight.contiguous()
-    blocks = _triton.blocks(features, num_rows)
-    with _triton.on_device(x):
+
+    def launch(blocks: _triton.Blocks) -> None:
         for first, grid in blocks.grid(num_rows, triton.cdiv(features, blocks.f)):
             spmm_kernel[grid](
                 indptr,
@@ -104,6 +104,11 @@ def spmm(
                 **blocks.flags(),
                 num_warps=blocks.num_warps,
             )
+
+    sizes = (features, heads, _triton.magnitude(num_rows), _triton.magnitude(indices.shape[0]))
+    key = (*sizes, reduce, weight is x, x.dtype, indices.dtype)
+    with _triton.on_device(x):
+        _triton.tuned(spmm_kernel, _triton.candidates(features, num_rows), key, launch)
     return out.to(x.dtype)
 
 

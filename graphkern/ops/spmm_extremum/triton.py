@@ -164,6 +164,10 @@ def grad_weight_kernel(
         tl.store(out + position * heads + head, total.to(out.dtype.element_ty), mask=valid)
 
 
+def _sizes(features: int, heads: int, num_rows: int, indices: Tensor) -> tuple[int, ...]:
+    return features, heads, _triton.magnitude(num_rows), _triton.magnitude(indices.shape[0])
+
+
 def spmm_extremum(
     indptr: Tensor,
     indices: Tensor,
@@ -185,8 +189,8 @@ def spmm_extremum(
         "ACC": _triton.accumulate(x.dtype),
     }
     weight = x if weight is None else weight.contiguous()
-    blocks = _triton.blocks(features, num_rows)
-    with _triton.on_device(x):
+
+    def launch(blocks: _triton.Blocks) -> None:
         for first, grid in blocks.grid(num_rows, triton.cdiv(features, blocks.f)):
             extremum_kernel[grid](
                 indptr,
@@ -203,6 +207,10 @@ def spmm_extremum(
                 **blocks.flags(),
                 num_warps=blocks.num_warps,
             )
+
+    key = (*_sizes(features, heads, num_rows, indices), reduce, weight is x, x.dtype, indices.dtype)
+    with _triton.on_device(x):
+        _triton.tuned(extremum_kernel, _triton.candidates(features, num_rows), key, launch)
     return out.to(x.dtype), arg if keep_arg else arg.new_empty(0, features)
 
 
@@ -221,8 +229,8 @@ def spmm_extremum_grad_x(
     grad, arg, heads = grad.contiguous(), arg.contiguous(), 1 if weight is None else weight.shape[1]
     flags = {"WEIGHTED": weight is not None, "ACC": _triton.accumulate(grad.dtype)}
     weight = grad if weight is None else weight.contiguous()
-    blocks = _triton.blocks(features, num_cols)
-    with _triton.on_device(grad):
+
+    def launch(blocks: _triton.Blocks) -> None:
         for first, grid in blocks.grid(num_cols, triton.cdiv(features, blocks.f)):
             grad_x_kernel[grid](
                 t_indptr,
@@ -240,6 +248,10 @@ def spmm_extremum_grad_x(
                 **blocks.flags(),
                 num_warps=blocks.num_warps,
             )
+
+    key = (*_sizes(features, heads, num_cols, t_indices), weight is grad, grad.dtype, arg.dtype)
+    with _triton.on_device(grad):
+        _triton.tuned(grad_x_kernel, _triton.candidates(features, num_cols), key, launch)
     return out.to(grad.dtype)
 
 
@@ -257,8 +269,9 @@ def spmm_extremum_grad_weight(
     num_rows, features = indptr.shape[0] - 1, x.shape[1]
     out = _triton.empty(x, indices.shape[0], heads)
     grad, arg, x = grad.contiguous(), arg.contiguous(), x.contiguous()
-    blocks = _triton.blocks(features // max(heads, 1), num_rows)
-    with _triton.on_device(x):
+    per_head = features // max(heads, 1)
+
+    def launch(blocks: _triton.Blocks) -> None:
         for first, grid in blocks.grid(num_rows, heads):
             grad_weight_kernel[grid](
                 indptr,
@@ -275,6 +288,10 @@ def spmm_extremum_grad_weight(
                 **blocks.flags(),
                 num_warps=blocks.num_warps,
             )
+
+    key = (*_sizes(per_head, heads, num_rows, indices), x.dtype, arg.dtype)
+    with _triton.on_device(x):
+        _triton.tuned(grad_weight_kernel, _triton.candidates(per_head, num_rows), key, launch)
     return out.to(x.dtype)
 
 
