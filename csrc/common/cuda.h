@@ -114,6 +114,11 @@ void dispatch(const Tensor& value, const Tensor& index, const F& f) {
   dispatch_value(value, [&](auto v) { dispatch_index(index, [&](auto i) { f(v, i); }); });
 }
 
+// The dtype that sums are kept in.
+inline ScalarType accumulate_type(const Tensor& t) {
+  return t.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
 inline int64_t heads_of(const std::optional<Tensor>& weight) { return weight ? weight->size(1) : 1; }
 
 }  // namespace graphkern::cuda
