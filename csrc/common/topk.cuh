@@ -85,6 +85,7 @@ __device__ inline Key keep_best(Key* keys, int& count, int k, int most) {
   for (int bit = 8 * sizeof(Key) - 1, above = count; above > most && bit >= 0; --bit) {
     const Key trial = floor | Key(1) << bit;
     int mine = 0;
+#pragma unroll 2
     for (int i = Group::rank(); i < count; i += Group::kSize) mine += keys[i] >= trial ? 1 : 0;
     const int total = Group::sum(mine);
     if (total < k) continue;
@@ -140,7 +141,7 @@ struct MergeSpace {
 // The k best of `size` keys a row, source(row, i), in order: values [num_rows, k] and columns [num_rows, k]. A row with
 // fewer keys ends in -inf and -1. One block a row. spill: [gridDim.x, capacity] keys, or null for shared memory.
 template <typename T, typename Key, typename Source>
-__global__ void __launch_bounds__(kBlock) merge_rows(
+__global__ void __launch_bounds__(kBlock, kBlocksPerSm) merge_rows(
     const Source source, int64_t num_rows, int64_t size, MergeSpace space, Key* spill, T* __restrict__ values,
     int64_t* __restrict__ columns) {
   using A = Accumulate<T>;
