@@ -1,5 +1,5 @@
 #include "../common/cuda.h"
-#include "spmm_kernels.cuh"
+#include "../common/row_sum.cuh"
 
 namespace {
 
@@ -15,7 +15,7 @@ Tensor spmm_cuda(
   dispatch(x, indices, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
-    const SpmmArguments<T, I> arguments{
+    const RowSumArguments<T, I> arguments{
         call.read<I>(indptr),
         call.read<I>(indices),
         call.read<I>(edge),
@@ -27,7 +27,7 @@ Tensor spmm_cuda(
         features,
         heads_of(weight),
         reduce == "mean"};
-    spmm(call.stream(), arguments, [&](int64_t bytes) { return call.workspace(bytes); });
+    sum_rows(call.stream(), arguments, [&](int64_t bytes) { return call.workspace(bytes); });
   });
   Call::check_launch();
   return out;

@@ -1,4 +1,5 @@
 #include "../common/cuda.h"
+#include "../common/row_extremum.cuh"
 #include "spmm_extremum_kernels.cuh"
 
 namespace {
@@ -16,7 +17,7 @@ std::tuple<Tensor, Tensor> spmm_extremum_cuda(
   dispatch(x, indices, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
-    const ExtremumArguments<T, I> arguments{
+    const RowExtremumArguments<T, I> arguments{
         call.read<I>(indptr),
         call.read<I>(indices),
         call.read<T>(x),
@@ -28,7 +29,7 @@ std::tuple<Tensor, Tensor> spmm_extremum_cuda(
         features,
         heads_of(weight),
         reduce == "max"};
-    spmm_extremum(call.stream(), arguments, [&](int64_t bytes) { return call.workspace(bytes); });
+    extreme_rows(call.stream(), arguments, [&](int64_t bytes) { return call.workspace(bytes); });
   });
   Call::check_launch();
   if (!keep_arg) arg = call.allocate({0, features}, indices.scalar_type());

@@ -1,84 +1,9 @@
-// Max and min over the edges of each row of weight[e] * x[indices[e]], which edge won, and the gradients.
+// Gradients of max and min over the edges of each row of weight[e] * x[indices[e]], given which edge won.
 #pragma once
 
 #include "../common/rows.cuh"
 
 namespace graphkern::cuda {
-
-// x: [M, F], weight: [E, H] or null, out, arg: [N, F]. W features a thread, all of one head.
-template <typename T, typename I, int W>
-struct ExtremumBody {
-  using A = Accumulate<T>;
-  struct State {
-    Vector<A, W> best;
-    Vector<I, W> edge;  // -1: none yet
-  };
-  static constexpr int V = W;
-
-  const I *indptr, *indices;
-  const T *x, *weight;
-  T* out;
-  I* arg;
-  int64_t features, heads;
-  Divisor per_head;
-  bool is_max;
-
-  __device__ State start() const {
-    State state;
-    for (int v = 0; v < W; ++v) {
-      state.best.at[v] = 0;
-      state.edge.at[v] = -1;
-    }
-    return state;
-  }
-
-  __device__ void add(State& state, int64_t begin, int64_t end, int64_t feature) const {
-    const int64_t head = per_head.quotient(feature);
-    int64_t e = begin;
-#pragma unroll 1
-    for (; e + 4 <= end; e += 4) add_edges<4>(state, e, feature, head);
-#pragma unroll 1
-    for (; e < end; ++e) add_edges<1>(state, e, feature, head);
-  }
-
-  __device__ void merge(State& state, const State& later) const {
-    for (int v = 0; v < W; ++v) offer(state, v, later.best.at[v], later.edge.at[v]);
-  }
-
-  __device__ void finish(const State& state, int64_t row, int64_t feature, int64_t) const {
-    Vector<T, W> result;
-    for (int v = 0; v < W; ++v) result.at[v] = from_accumulate<T>(state.best.at[v]);
-    store(out + row * features + feature, result);
-    store(arg + row * features + feature, state.edge);
-  }
-
- private:
-  // The first of equals stays; a NaN wins, and the first NaN stays. Edges are offered in order.
-  __device__ void offer(State& state, int v, A value, I edge) const {
-    const A best = state.best.at[v];
-    const bool better = is_max ? value > best : value < best;
-    if (state.edge.at[v] < 0 || better || (value != value && best == best)) {
-      state.best.at[v] = value;
-      state.edge.at[v] = edge;
-    }
-  }
-
-  template <int K>
-  __device__ void add_edges(State& state, int64_t first, int64_t feature, int64_t head) const {
-    Vector<T, W> value[K];
-    A scale[K];
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      value[k] = load<T, W>(x + int64_t(indices[first + k]) * features + feature);
-      scale[k] = weight != nullptr ? to_accumulate(weight[(first + k) * heads + head]) : A(1);
-    }
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-#pragma unroll
-      for (int v = 0; v < W; ++v) offer(state, v, scale[k] * to_accumulate(value[k].at[v]), I(first + k));
-    }
-  }
-};
 
 // out[j] = sum over edges e of column j that won of weight[e] * grad[row]. Rows of the transpose are columns.
 // grad, arg: [N, F], weight: [E, H] or null, out: [M, F].
@@ -98,17 +23,17 @@ struct ExtremumGradXBody {
 
   __device__ State start() const { return State{}; }
 
-  __device__ void add(State& state, int64_t begin, int64_t end, int64_t feature) const {
+  __device__ void add(State& state, int64_t begin, int64_t end, int64_t step, int64_t feature) const {
     const int64_t head = per_head.quotient(feature);
     int64_t e = begin;
 #pragma unroll 1
-    for (; e + 2 <= end; e += 2) add_edges<2>(state, e, feature, head);
+    for (; e + step < end; e += 2 * step) add_edges<2>(state, e, step, feature, head);
 #pragma unroll 1
-    for (; e < end; ++e) add_edges<1>(state, e, feature, head);
+    for (; e < end; e += step) add_edges<1>(state, e, step, feature, head);
   }
 
-  __device__ void merge(State& state, const State& later) const {
-    for (int v = 0; v < W; ++v) state.at[v] += later.at[v];
+  __device__ void merge(State& state, const State& other) const {
+    for (int v = 0; v < W; ++v) state.at[v] += other.at[v];
   }
 
   __device__ void finish(const State& state, int64_t row, int64_t feature, int64_t) const {
@@ -119,20 +44,20 @@ struct ExtremumGradXBody {
 
  private:
   template <int K>
-  __device__ void add_edges(State& state, int64_t first, int64_t feature, int64_t head) const {
+  __device__ void add_edges(State& state, int64_t first, int64_t step, int64_t feature, int64_t head) const {
     Vector<T, W> value[K];
     Vector<I, W> winner[K];
     A scale[K];
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      const int64_t entry = int64_t(indices[first + k]) * features + feature;
+      const int64_t entry = int64_t(indices[first + k * step]) * features + feature;
       winner[k] = load<I, W>(arg + entry);
       value[k] = load<T, W>(grad + entry);
-      scale[k] = weight != nullptr ? to_accumulate(weight[int64_t(edge[first + k]) * heads + head]) : A(1);
+      scale[k] = weight != nullptr ? to_accumulate(weight[int64_t(edge[first + k * step]) * heads + head]) : A(1);
     }
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      const I self = edge[first + k];
+      const I self = edge[first + k * step];
 #pragma unroll
       for (int v = 0; v < W; ++v) {
         if (winner[k].at[v] == self) state.at[v] += scale[k] * to_accumulate(value[k].at[v]);
@@ -165,27 +90,6 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm) extremum_grad_weight(
     }
     out[item] = from_accumulate<T>(sum);
   }
-}
-
-template <typename T, typename I>
-struct ExtremumArguments {
-  const I *indptr, *indices;
-  const T *x, *weight;
-  T* out;
-  I* arg;
-  int64_t num_rows, num_edges, features, heads;
-  bool is_max;
-};
-
-template <typename T, typename I, typename Allocate>
-void spmm_extremum(Stream stream, const ExtremumArguments<T, I>& a, Allocate&& allocate) {
-  const bool aligned = is_aligned(a.x) && is_aligned(a.out) && is_aligned(a.arg);
-  const int64_t per_head = a.heads > 0 ? a.features / a.heads : 0;
-  dispatch_width<T>(per_head, aligned, [&](auto wide) {
-    using Body = ExtremumBody<T, I, decltype(wide)::width>;
-    const Body body{a.indptr, a.indices, a.x, a.weight, a.out, a.arg, a.features, a.heads, Divisor(per_head), a.is_max};
-    launch_reduction(stream, body, a.num_rows, a.num_edges, a.features, allocate);
-  });
 }
 
 template <typename T, typename I>
