@@ -1,7 +1,7 @@
-"""Compile every CUDA and Triton kernel to sm_80, sm_90 and sm_100 machine code, without a GPU; fail on an error or a spill.
+"""Compile every CUDA and Triton kernel (or those of the ops that are named) to machine code for three architectures.
 
-With names of ops it compiles theirs alone. Prints, for each kernel, the most that any of its variants (dtypes, widths, flags) takes. Without nvcc the CUDA half is
-left out, unless GRAPHKERN_BUILD_CUDA=1; GRAPHKERN_BUILD_CUDA=0 always leaves it out.
+Needs no GPU. An error or a spill fails. Prints, for each kernel, the most that any of its variants (dtypes, widths, flags)
+takes. Without nvcc the CUDA half is left out, unless GRAPHKERN_BUILD_CUDA=1; GRAPHKERN_BUILD_CUDA=0 always leaves it out.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def compile_cuda(source: Path) -> list[Usage]:
 
 def _short(name: str) -> str:
     """void graphkern::cuda::reduce_rows<graphkern::cuda::SpmmBody<float, int, 4> >(...) -> reduce_rows<SpmmBody>"""
-    kernel, body = re.search(r"([a-z_]+)<(?:[\w:]*?([A-Z]\w+)<)?", name).groups()
+    kernel, body = re.search(r"([a-z_]+)(?:<(?:[\w:]*?([A-Z]\w+)<)?|\()", name).groups()
     return f"{kernel}<{body}>" if body else kernel
 
 
