@@ -90,6 +90,28 @@ def blocks(features: int, num_rows: int) -> Blocks:
     return candidates(features, num_rows)[0]
 
 
+class Tile(NamedTuple):
+    """A program of so many warps computes BLOCK_M x BLOCK_N values by tl.dot."""
+
+    m: int
+    n: int
+    num_warps: int
+
+    def flags(self) -> dict[str, int]:
+        return {"BLOCK_M": self.m, "BLOCK_N": self.n}
+
+
+def programs(count: int) -> Iterator[tuple[int, int]]:
+    """(first, number) of each launch of so many programs along the first axis."""
+    for first in range(0, count, MAX_GRID):
+        yield first, min(MAX_GRID, count - first)
+
+
+def width(size: int, most: int) -> int:
+    """The power of two that covers a size, within what tl.dot takes."""
+    return max(16, min(most, triton.next_power_of_2(max(size, 1))))
+
+
 _winners: dict[tuple, Any] = {}
 
 

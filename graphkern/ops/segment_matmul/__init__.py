@@ -73,6 +73,7 @@ SEGMENT_MATMUL = Op(
     fake=_fake,
     backward=_backward,
     setup_context=_setup,
+    triton="graphkern.ops.segment_matmul.triton:segment_matmul",
 )
 SEGMENT_OUTER = Op(
     "segment_outer",
@@ -81,4 +82,5 @@ SEGMENT_OUTER = Op(
     fake=_fake_outer,
     backward=_backward_outer,
     setup_context=_setup,
+    triton="graphkern.ops.segment_matmul.triton:segment_outer",
 )
