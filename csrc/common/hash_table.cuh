@@ -46,7 +46,7 @@ struct HashTable {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(kBlock) fill(T* values, int64_t count, T value) {
+__global__ void __launch_bounds__(kBlock, kBlocksPerSm) fill(T* values, int64_t count, T value) {
   for (int64_t i = first_item(); i < count; i += item_stride()) values[i] = value;
 }
 
