@@ -49,23 +49,23 @@ __device__ inline int64_t item_stride() { return int64_t(gridDim.x) * blockDim.x
 #ifdef __CUDACC__
 using Stream = cudaStream_t;
 #define GPU_SHARED(T, name, ...) __shared__ T name __VA_ARGS__
-#define GPU_DYNAMIC_SHARED(T, name)                       \
+#define GPU_DYNAMIC_SHARED(T, name)                    \
   extern __shared__ float4 graphkern_dynamic_shared[]; \
   T* name = reinterpret_cast<T*>(graphkern_dynamic_shared)
 #else
 using Stream = int;
-#define GPU_SHARED(T, name, ...)                   \
-  using name##_type = T __VA_ARGS__;               \
-  static const char name##_site = 0;               \
-  name##_type& name = *static_cast<name##_type*>( \
-      on_host::shared_memory(&name##_site, sizeof(name##_type), alignof(name##_type)))
+#define GPU_SHARED(T, name, ...)     \
+  using name##_type = T __VA_ARGS__; \
+  static const char name##_site = 0; \
+  name##_type& name =                \
+      *static_cast<name##_type*>(on_host::shared_memory(&name##_site, sizeof(name##_type), alignof(name##_type)))
 #define GPU_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(on_host::dynamic_shared_memory())
 #endif
 
 inline unsigned grid_of(int64_t blocks) { return unsigned(blocks < GPU_MAX_BLOCKS ? blocks : GPU_MAX_BLOCKS); }
 
-// `blocks` blocks of `threads` (a multiple of 32), or as many as a grid takes: kernels stride by gridDim.x over the rest.
-// shared: bytes of dynamic shared memory a block.
+// `blocks` blocks of `threads` (a multiple of 32), or as many as a grid takes: kernels stride by gridDim.x over the
+// rest. shared: bytes of dynamic shared memory a block.
 template <typename... Parameters, typename... Arguments>
 void launch_blocks(
     Stream stream, int64_t blocks, int threads, int64_t shared, void (*kernel)(Parameters...),

@@ -1,4 +1,5 @@
-// What the lanes of a warp, and the threads of a block, do together. Every lane of the warp (thread of the block) calls.
+// What the lanes of a warp, and the threads of a block, do together. Every lane of the warp (thread of the block)
+// calls.
 #pragma once
 
 #include "launch.cuh"
@@ -18,7 +19,8 @@ struct Sum {
   }
 };
 
-// Folds the values of `width` (a power of two) neighboring lanes; each gets the result. The order depends on width alone.
+// Folds the values of `width` (a power of two) neighboring lanes; each gets the result. The order depends on width
+// alone.
 template <int width = kWarp, typename T, typename Fold = Sum>
 __device__ inline T fold_lanes(T value, const Fold& fold = {}) {
 #pragma unroll

@@ -1,0 +1,76 @@
+"""The played device in this process: one build's library, its kernels in place of the CPU's, its schedule."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from graphkern._op import NAMESPACE, OPS
+
+
+class Schedule(NamedTuple):
+    """seed 0: program order, else choices are drawn; resident: blocks that interleave; preempt: pauses at atomics."""
+
+    seed: int
+    resident: int
+    preempt: float
+
+
+SCHEDULES = (Schedule(0, 1, 0.0), Schedule(1, 3, 0.0), Schedule(2, 3, 0.3))
+
+
+class Device:
+    """A library that build.build() made. A process can load one."""
+
+    def __init__(self, library: Path) -> None:
+        before = {name for name in OPS if self._has_kernel(name)}
+        torch.ops.load_library(library)
+        self._control = ctypes.CDLL(str(library))
+        for function in ("on_host_sites", "on_host_fault"):
+            getattr(self._control, function).restype = ctypes.c_char_p
+        self._control.on_host_schedule.argtypes = [ctypes.c_uint64, ctypes.c_int, ctypes.c_double]
+        self.ops = sorted(name for name in OPS if self._has_kernel(name) and name not in before)
+        self.calls = 0  # of operators that it served
+
+    @staticmethod
+    def _has_kernel(name: str) -> bool:
+        return torch._C._dispatch_has_kernel_for_dispatch_key(f"{NAMESPACE}::{name}", "CUDA")
+
+    def schedule(self, schedule: Schedule) -> None:
+        self._control.on_host_schedule(*schedule)
+
+    def sites(self) -> list[str]:
+        """Every barrier and atomic that ran so far: "file:line:column kind"."""
+        return self._control.on_host_sites().decode().splitlines()
+
+    def remove(self, site: str = "") -> None:
+        """Take a barrier away, or make an atomic a plain read and write."""
+        self._control.on_host_remove(site.encode())
+
+    def fault(self, name: str) -> str | None:
+        """What is said of a kernel of faults.cpp."""
+        said = self._control.on_host_fault(name.encode())
+        return None if said is None else said.decode()
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """The CUDA kernels take calls on CPU tensors."""
+        with torch.library._scoped_library(NAMESPACE, "IMPL") as library:
+            for name in self.ops:
+                library.impl(name, self._redirect(name), "CPU", allow_override=True)
+            yield
+
+    def _redirect(self, name: str) -> Callable:
+        operator = getattr(getattr(torch.ops, NAMESPACE), name).default
+        cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
+
+        def call(*args: Any) -> Any:
+            self.calls += 1
+            return operator.redispatch(cuda, *args)
+
+        return call
