@@ -65,7 +65,7 @@ def compile_cuda(source: Path) -> list[Usage]:
 
 def _short(name: str) -> str:
     """void graphkern::cuda::reduce_rows<graphkern::cuda::SpmmBody<float, int, 4> >(...) -> reduce_rows<SpmmBody>"""
-    kernel, body = re.search(r"([a-z_]+)(?:<(?:[\w:]*?([A-Z]\w+)<)?|\()", name).groups()
+    kernel, body = re.search(r"([a-z_][a-z_0-9]*)(?:<(?:[\w:]*?([A-Z]\w+)<)?|\()", name).groups()
     return f"{kernel}<{body}>" if body else kernel
 
 
