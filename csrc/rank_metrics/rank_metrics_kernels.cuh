@@ -1,12 +1,10 @@
 // Ranking metrics of top-k lists. A warp finds the hits of a user with few test items, one a lane; a block those of one
-// with many, by a bit for each of a window of items. Which places are hits then gives the metrics, 32 places at a time.
+// with many, by windows of items. Which places are hits then gives the metrics, 32 places at a time.
 #pragma once
 
 #include "../common/scan.cuh"
+#include "../common/windows.cuh"
 
-#ifndef GPU_HIT_BITS
-#define GPU_HIT_BITS (1 << 17)  // items of a window; tests choose few
-#endif
 #ifndef GPU_USER_GROUPS
 #define GPU_USER_GROUPS 4096  // tests choose few
 #endif
@@ -15,7 +13,6 @@ namespace graphkern::cuda {
 
 constexpr int kMetrics = 7;  // recall, ndcg, hr, mrr, map, f1, precision
 constexpr int kMaxCuts = 8;
-constexpr int64_t kHitBits = GPU_HIT_BITS;
 
 // Where lists are cut: ks[0, count), ascending. gain: of a hit at place r; ideal: of hits at all places before r.
 struct Cuts {
@@ -138,7 +135,7 @@ class Account {
 
 // Users with at most a test item a lane; one warp a group. parts: [num_groups, cuts.width() + 1]
 template <typename I>
-__global__ void __launch_bounds__(kBlock) score_light_users(const RankArguments<I> a, double* parts) {
+__global__ void __launch_bounds__(kBlock, kBlocksPerSm) score_light_users(const RankArguments<I> a, double* parts) {
   GPU_SHARED(double, sums, [kBlock / kWarp][kMaxCuts * kMetrics]);
   Account<I> account(a, sums[warp_id()]);
   constexpr int kWarps = kBlock / kWarp;
@@ -168,60 +165,33 @@ __global__ void __launch_bounds__(kBlock) score_light_users(const RankArguments<
   }
 }
 
-// The least value of the block's threads.
-__device__ inline int64_t block_min(int64_t value) {
-  GPU_SHARED(int64_t, least, [kBlock / kWarp]);
-  const auto smaller = [](int64_t a, int64_t b) { return a < b ? a : b; };
-  value = fold_lanes<kWarp>(value, smaller);
-  __syncthreads();  // the last call's were read
-  if (lane_id() == 0) least[warp_id()] = value;
-  __syncthreads();
-  for (int warp = 0; warp < kBlock / kWarp; ++warp) value = smaller(value, least[warp]);
-  return value;
-}
-
-// By a block: which places of a list are hits, as bits, and the number of distinct test items. Items are looked at
-// window by window, each as a bit that is set; the first place that has the item clears it. bits: [kHitBits / 32]
-// shared.
+// By a block: which places of a list are hits, 32 a word, and the number of distinct test items. Of the places that
+// have an item the first clears its bit.
 template <typename I>
 __device__ inline int64_t find_hits(
     const I* items, int64_t count, const int64_t* list, int64_t depth, unsigned* bits, unsigned* hits) {
-  constexpr int64_t kNone = INT64_MAX;
-  int64_t least = kNone, num_test = 0;
-  for (int64_t i = threadIdx.x; i < count; i += kBlock) least = items[i] < least ? int64_t(items[i]) : least;
-  bool is_first = true;
-  for (int64_t window = block_min(least); window != kNone; window = block_min(least)) {
-    for (int i = threadIdx.x; i < kHitBits / 32; i += kBlock) bits[i] = 0;
-    __syncthreads();
-    int mine = 0, total;
-    least = kNone;
-    for (int64_t i = threadIdx.x; i < count; i += kBlock) {
-      const int64_t place = int64_t(items[i]) - window;
-      if (place >= kHitBits) {
-        least = items[i] < least ? int64_t(items[i]) : least;
-      } else if (place >= 0) {
-        mine += atomicOr(&bits[place / 32], 1u << (place % 32)) >> (place % 32) & 1 ? 0 : 1;
-      }
-    }
-    exclusive_block_sum(mine, total);
-    num_test += total;
+  int64_t num_test = 0;
+  for (Windows<I> windows(items, count, bits); windows.next(); num_test += windows.size()) {
     for (int64_t begin = 0; warp_id() == 0 && begin < depth; begin += kWarp) {
-      const int64_t item = begin + lane_id() < depth ? list[begin + lane_id()] : -1, place = item - window;
-      bool is_hit = __ffs(int(__match_any_sync(kAllLanes, item))) - 1 == lane_id() && place >= 0 && place < kHitBits;
-      if (is_hit) is_hit = (atomicAnd(&bits[place / 32], ~(1u << (place % 32))) >> (place % 32) & 1) != 0;
+      const int64_t item = begin + lane_id() < depth ? list[begin + lane_id()] : -1, place = item - windows.begin();
+      bool is_hit = __ffs(int(__match_any_sync(kAllLanes, item))) - 1 == lane_id() && place >= 0 && place < kWindowBits;
+      if (is_hit) {
+        const unsigned bit = 1u << (place % 32);
+        is_hit = (atomicAnd(&bits[place / 32], ~bit) & bit) != 0;
+      }
       const unsigned found = __ballot_sync(kAllLanes, is_hit);
-      if (lane_id() == 0) hits[begin / kWarp] = is_first ? found : hits[begin / kWarp] | found;
+      if (lane_id() == 0) hits[begin / kWarp] = num_test == 0 ? found : hits[begin / kWarp] | found;
     }
-    is_first = false;
   }
   return num_test;
 }
 
 // The other users; one block a group. hits: [gridDim.x, places of a list / 32, rounded up]
 template <typename I>
-__global__ void __launch_bounds__(kBlock) score_heavy_users(const RankArguments<I> a, unsigned* hits, double* parts) {
+__global__ void __launch_bounds__(kBlock, kBlocksPerSm)
+    score_heavy_users(const RankArguments<I> a, unsigned* hits, double* parts) {
   GPU_SHARED(double, sums, [kMaxCuts * kMetrics]);
-  GPU_SHARED(unsigned, bits, [kHitBits / 32]);
+  GPU_SHARED(unsigned, bits, [kWindowWords]);
   GPU_SHARED(int64_t, heavy, [kBlock]);
   Account<I> account(a, sums);  // of the first warp
   const int64_t depth = a.cuts.depth();

@@ -18,9 +18,9 @@
 
 namespace graphkern::cuda {
 
-constexpr int kRows = 8, kMaxWarps = 8;        // queries a warp, warps a block
-constexpr int kWindowWords = GPU_WINDOW / 32;  // items whose excluded ones are marked at a time
-constexpr int64_t kScanWarps = 132 * 16;       // that keep a device busy
+constexpr int kRows = 8, kMaxWarps = 8;      // queries a warp, warps a block
+constexpr int kMarkWords = GPU_WINDOW / 32;  // items whose excluded ones are marked at a time
+constexpr int64_t kScanWarps = 132 * 16;     // that keep a device busy
 
 // Items a lane and values a query or item, in shared memory at a time; the pitch keeps banks apart.
 template <typename A>
@@ -108,7 +108,7 @@ class ItemScan {
         plan_(plan),
         items_(shared),
         queries_(items_ + Shape::kItems * kPitch),
-        excluded_(reinterpret_cast<unsigned*>(queries_ + plan.rows() * kPitch) + warp_id() * kRows * kWindowWords) {}
+        excluded_(reinterpret_cast<unsigned*>(queries_ + plan.rows() * kPitch) + warp_id() * kRows * kMarkWords) {}
 
   // Queries [first, first + plan.rows()) of those before `end`; list_row: the first of them among those of the batch.
   __device__ void run(int64_t first, int64_t end, int64_t list_row, int64_t part, Key* lists) {
@@ -163,14 +163,14 @@ class ItemScan {
   // One bit for each of this warp's queries and the items of the window.
   __device__ void mark_excluded(int64_t window) const {
     if (a_.indptr == nullptr) return;
-    for (int i = lane_id(); i < kRows * kWindowWords; i += kWarp) excluded_[i] = 0;
+    for (int i = lane_id(); i < kRows * kMarkWords; i += kWarp) excluded_[i] = 0;
     __syncwarp();
     for (int r = 0; r < kRows && row(r) < end_; ++r) {
       const int64_t end = index(a_.indptr, row(r) + 1);
       for (int64_t e = index(a_.indptr, row(r)) + lane_id(); e < end; e += kWarp) {
         const int64_t place = index(a_.indices, e) - window;
         if (place < 0 || place >= GPU_WINDOW) continue;
-        atomicOr(&excluded_[r * kWindowWords + place / 32], 1u << (place % 32));
+        atomicOr(&excluded_[r * kMarkWords + place / 32], 1u << (place % 32));
       }
     }
   }
@@ -228,7 +228,7 @@ class ItemScan {
     int count = __shfl_sync(kAllLanes, count_, r);
     A threshold = __shfl_sync(kAllLanes, threshold_, r);
     Key* keys = list(r);
-    const unsigned* excluded = excluded_ + r * kWindowWords + (item - part_begin_) % GPU_WINDOW / 32;
+    const unsigned* excluded = excluded_ + r * kMarkWords + (item - part_begin_) % GPU_WINDOW / 32;
     if (count + Shape::kItems > plan_.capacity) {
       threshold = score_of<A>(keep_best<WarpGroup>(keys, count, a_.k, plan_.most));
     }
@@ -259,7 +259,7 @@ class ItemScan {
   const ScoreArguments<A>& a_;
   const ScanPlan& plan_;
   A *items_, *queries_;  // [kItems or plan.rows(), kPitch] in shared memory
-  unsigned* excluded_;   // [kRows, kWindowWords] of this warp, likewise
+  unsigned* excluded_;   // [kRows, kMarkWords] of this warp, likewise
   int64_t first_, end_, part_begin_, part_end_;
   Key* lists_;
   int count_;    // lane r: keys of query r
@@ -326,7 +326,7 @@ void topk_scores(
     return merging != nullptr ? merging : merging = allocate(bytes);
   };
   const int64_t shared = (Tile<A>::kItems + plan.rows()) * Tile<A>::kPitch * int64_t(sizeof(A)) +
-                         (a.indptr != nullptr ? plan.rows() * kWindowWords * 4 : 0);
+                         (a.indptr != nullptr ? plan.rows() * kMarkWords * 4 : 0);
   for (int64_t first = 0; first < a.num_queries; first += batch) {
     plan.num_queries = a.num_queries - first < batch ? a.num_queries - first : batch;
     launch_blocks(stream, plan.tiles() * plan.parts, plan.warps * kWarp, shared, scan_items<A>, a, plan, first, lists);
