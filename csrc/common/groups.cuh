@@ -1,7 +1,8 @@
-// Groups of neighboring lanes of a warp, one item each: `lanes` of them, a power of two, known at launch.
+// Groups of neighboring lanes of a warp, one item each: `lanes` of them, a power of two, known at launch. Items may be
+// rows, heavy ones split as in rows.cuh: a first launch goes over chunks, a second over rows.
 #pragma once
 
-#include "warp.cuh"
+#include "rows.cuh"
 
 #ifndef GPU_GROUP
 #define GPU_GROUP 32  // lanes of a group at most; tests choose fewer
@@ -35,6 +36,28 @@ __device__ inline void sum_group(T (&values)[count], int lanes) {
 #pragma unroll
     for (int i = 0; i < count; ++i) values[i] += __shfl_xor_sync(kAllLanes, values[i], distance);
   }
+}
+
+// The edges [begin, end) of one item: of a chunk of a heavy row (none for other chunks), or of a row up to its chunks.
+struct Span {
+  int64_t row, begin, end;
+  RowRange range;  // of the row
+
+  __device__ bool is_heavy() const { return range.head < range.end; }
+  __device__ int64_t first_chunk() const { return range.head / kChunk; }
+};
+
+template <typename I>
+__device__ inline Span span_of(const I* indptr, int64_t num_rows, int64_t number, bool of_chunks) {
+  const int64_t row = of_chunks ? row_of(indptr, num_rows, number * kChunk) : number;
+  const RowRange range = row_range(indptr, row);
+  if (!of_chunks) return {row, range.begin, range.head, range};
+  const int64_t begin = number * kChunk, end = begin + kChunk < range.end ? begin + kChunk : range.end;
+  return {row, begin, range.head <= begin ? end : begin, range};
+}
+
+inline __host__ __device__ int64_t num_chunks_of(int64_t num_edges) {
+  return num_edges > kChunk ? (num_edges + kChunk - 1) / kChunk : 0;
 }
 
 }  // namespace graphkern::cuda

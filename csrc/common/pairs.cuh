@@ -2,7 +2,6 @@
 #pragma once
 
 #include "groups.cuh"
-#include "rows.cuh"
 
 namespace graphkern::cuda {
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "../common/groups.cuh"
-#include "../common/rows.cuh"
 
 namespace graphkern::cuda {
 
@@ -13,7 +12,7 @@ struct SoftmaxShape {
   int64_t num_rows, num_edges;
   Divisor columns;
 
-  __host__ __device__ int64_t num_chunks() const { return num_edges > kChunk ? (num_edges + kChunk - 1) / kChunk : 0; }
+  __host__ __device__ int64_t num_chunks() const { return num_chunks_of(num_edges); }
 };
 
 // score, out: [E, heads]. Maximum and sum of exp(score - maximum) change together.
@@ -109,29 +108,27 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm) softmax_rows(
   const int64_t items = (of_chunks ? shape.num_chunks() : shape.num_rows) * columns;
   for_groups(kRowLanes, items, [&](int64_t item, bool present) {
     const int64_t number = shape.columns.quotient(item), column = shape.columns.remainder(item, number);
-    const RowRange range = row_range(indptr, of_chunks ? row_of(indptr, shape.num_rows, number * kChunk) : number);
-    const bool heavy = range.head < range.end;
-    const int64_t begin = of_chunks ? number * kChunk : range.begin;
-    int64_t end = of_chunks && begin + kChunk < range.end ? begin + kChunk : of_chunks ? range.end : range.head;
-    if (!present || (of_chunks && range.head > begin)) end = begin;
+    const Span span = span_of(indptr, shape.num_rows, number, of_chunks);
+    const auto at = [&](int64_t e) { return (e * columns + column) * Body::V; };
     typename Body::State state = body.start();
 #pragma unroll 1
-    for (int64_t e = begin + lane; e < end; e += kRowLanes) body.add(state, (e * columns + column) * Body::V);
-    if (!of_chunks) {
+    for (int64_t e = span.begin + lane; e < span.end; e += kRowLanes) body.add(state, at(e));
+    if (!of_chunks && span.is_heavy()) {
 #pragma unroll 1
-      for (int64_t chunk = range.head / kChunk + lane; heavy && chunk * kChunk < range.end; chunk += kRowLanes) {
+      for (int64_t chunk = span.first_chunk() + lane; chunk * kChunk < span.range.end; chunk += kRowLanes) {
         body.merge(state, pieces[chunk * columns + column]);
       }
     }
 #pragma unroll 1
     for (int distance = kRowLanes / 2; distance > 0; distance /= 2) body.merge(state, shuffle_words(state, distance));
+    if (!present) return;
     if (of_chunks) {
-      if (begin < end && lane == 0) pieces[item] = state;
-    } else if (heavy) {
-      if (present && lane == 0) totals[range.head / kChunk * columns + column] = state;
+      if (span.begin < span.end && lane == 0) pieces[item] = state;
+    } else if (span.is_heavy()) {
+      if (lane == 0) totals[span.first_chunk() * columns + column] = state;
     } else {
 #pragma unroll 1
-      for (int64_t e = begin + lane; e < end; e += kRowLanes) body.write(state, (e * columns + column) * Body::V);
+      for (int64_t e = span.begin + lane; e < span.end; e += kRowLanes) body.write(state, at(e));
     }
   });
 }
