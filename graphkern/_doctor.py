@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -14,9 +16,19 @@ from graphkern._op import OPS, Op
 IMPLEMENTATIONS = ("cpu", "cuda", "triton", "reference")
 
 
-def main() -> None:
-    """Print the report. Nothing is changed or downloaded."""
-    print("\n".join([*_versions(), "", *_libraries(), "", *_ops()]))
+TESTED = Path(__file__).parent / "_tested.json"
+TESTS = {
+    "contract": "the contract suite, natively: values, gradients, strides, memory, torch.compile, torch.export",
+    "host run": "its CUDA C++ compiled as C++ and run thread by thread on the CPU: plain, address and undefined behaviour"
+    " sanitizers, race detector",
+    "interpreter": "the contract suite in Triton's interpreter",
+    "compile gate": "compiled to sm_80, sm_90 and sm_100 without a register spill",
+}
+
+
+def main(ops: bool = False) -> None:
+    """Print the report; ops: what tested each op's implementations instead. Nothing is changed or downloaded."""
+    print("\n".join(_tested() if ops else [*_versions(), "", *_libraries(), "", *_ops()]))
 
 
 def _versions() -> list[str]:
@@ -67,6 +79,28 @@ def _ops() -> list[str]:
 def _why_not(op: Op) -> str:
     reasons = {implementation: op.missing(implementation) for implementation in IMPLEMENTATIONS}
     return "; ".join(f"{implementation}: {reason}" for implementation, reason in reasons.items() if reason)
+
+
+def _tested() -> list[str]:
+    record = json.loads(TESTED.read_text())
+    rows = [("op", *IMPLEMENTATIONS)]
+    for name, op in OPS.items():
+        rows.append((name, *(_cell(op, record[name].get(each), each) for each in IMPLEMENTATIONS)))
+    every = {test for tests in record.values() for names in tests.values() for test in names}
+    devices = sorted(every - TESTS.keys())
+    return [
+        *_table(rows),
+        "",
+        "-: not written. (absent): written, cannot run here; `graphkern doctor` says why.",
+        *(f"{test}: {meaning}" for test, meaning in TESTS.items()),
+        f"on a device: {', '.join(devices)}" if devices else "on a device: no CUDA or Triton kernel has run on one yet",
+    ]
+
+
+def _cell(op: Op, tests: list[str] | None, implementation: str) -> str:
+    if tests is None:
+        return "-"
+    return ", ".join(tests) + (" (absent)" if op.missing(implementation) else "")
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

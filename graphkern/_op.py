@@ -63,6 +63,11 @@ class Op:
         OPS[name] = self
 
     @property
+    def has_triton(self) -> bool:
+        """Triton kernels are written for it."""
+        return self._triton is not None
+
+    @property
     def qualname(self) -> str:
         return f"{NAMESPACE}::{self.name}"
 

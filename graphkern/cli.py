@@ -108,10 +108,12 @@ def _bench(args: list[str]) -> None:
 
 
 def _doctor(args: list[str]) -> None:
-    _parser("doctor").parse_args(args)
+    parser = _parser("doctor")
+    parser.add_argument("--ops", action="store_true", help="what is written for each op, and what tested it")
+    options = parser.parse_args(args)
     from graphkern import _doctor
 
-    _doctor.main()
+    _doctor.main(options.ops)
 
 
 _COMMANDS: dict[str, tuple[Callable[[list[str]], None], str]] = {
