@@ -19,8 +19,8 @@ IMPLEMENTATIONS = ("cpu", "cuda", "triton", "reference")
 TESTED = Path(__file__).parent / "_tested.json"
 TESTS = {
     "contract": "the contract suite, natively: values, gradients, strides, memory, torch.compile, torch.export",
-    "host run": "its CUDA C++ compiled as C++ and run thread by thread on the CPU: plain, address and undefined behaviour"
-    " sanitizers, race detector",
+    "host run": "the contract's cases on CUDA C++ compiled as C++, its threads run by the CPU: plain, address and"
+    " undefined behaviour sanitizers, race detector, each barrier and atomic taken away in turn",
     "interpreter": "the contract suite in Triton's interpreter",
     "compile gate": "compiled to sm_80, sm_90 and sm_100 without a register spill",
 }

@@ -12,17 +12,23 @@ if not torch.cuda.is_available():
 def pytest_terminal_summary(terminalreporter):
     """How many contract tests ran, and on what: before pytest's closing line."""
     passed = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    properties = [dict(report.user_properties) for report in passed]
     contract = [report for report in passed if "test_contract.py" in report.nodeid]
-    if not contract:
-        return
-    tags = [dict(report.user_properties).get("contract") for report in contract]
-    served = {tag for tag in tags if tag}
-    implementations = sorted({implementation for _, implementation in served})
-    functions = sorted({function for function, _ in served})
-    terminalreporter.write_line(
-        f"contract tests: {len(contract)} passed, over {len(functions)} functions ({', '.join(functions)})"
-        f" x implementations ({', '.join(implementations)})"
-    )
+    if contract:
+        served = {tag for tag in (own.get("contract") for own in properties) if tag}
+        terminalreporter.write_line(f"contract tests: {len(contract)} passed; against the reference:")
+        for implementation in sorted({implementation for *_, implementation in served}):
+            cases = [tag for tag in served if tag[2] == implementation]
+            functions = {function for function, *_ in cases}
+            terminalreporter.write_line(f"  {implementation}: {len(functions)} functions, {len(cases)} cases of them")
+    for name in ("plain", "asan", "race"):
+        ran = [own["on_host"] for own in properties if own.get("on_host", ("",))[0] == name]
+        if ran:
+            cases, runs = (sum(counts) for counts in zip(*((cases, runs) for _, cases, runs in ran), strict=True))
+            terminalreporter.write_line(
+                f"  cuda, run on the host ({name} build): {len(ran)} functions, {cases} cases, {runs} runs"
+                " over dtypes and schedules"
+            )
 
 
 @pytest.fixture

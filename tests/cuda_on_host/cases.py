@@ -107,7 +107,8 @@ def check(device: Device, ops: Sequence[str]) -> list[dict[str, Any]]:
     with device.serving():
         for run in runs(ops or device.ops):
             device.schedule(run.schedule)
-            before, start = device.calls, time.monotonic()
+            device.served.clear()
+            start = time.monotonic()
             error = run.fails()
             outcomes.append(
                 {
@@ -115,7 +116,7 @@ def check(device: Device, ops: Sequence[str]) -> list[dict[str, Any]]:
                     "case": run.case.name,
                     "run": str(run),
                     "error": error,
-                    "calls": device.calls - before,
+                    "served": dict(device.served),
                     "seconds": time.monotonic() - start,
                 }
             )

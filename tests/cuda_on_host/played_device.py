@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ class Device:
             getattr(self._control, function).restype = ctypes.c_char_p
         self._control.on_host_schedule.argtypes = [ctypes.c_uint64, ctypes.c_int, ctypes.c_double]
         self.ops = sorted(name for name in OPS if self._has_kernel(name) and name not in before)
-        self.calls = 0  # of operators that it served
+        self.served: Counter[str] = Counter()  # calls by operator
 
     @staticmethod
     def _has_kernel(name: str) -> bool:
@@ -70,7 +71,7 @@ class Device:
         cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
 
         def call(*args: Any) -> Any:
-            self.calls += 1
+            self.served[name] += 1
             return operator.redispatch(cuda, *args)
 
         return call

@@ -57,7 +57,7 @@ def _print_runs(name: str, runs: list[dict[str, Any]]) -> bool:
         own = [run for run in runs if run["function"] == function]
         seconds, slowest = sum(run["seconds"] for run in own), max(own, key=lambda run: run["seconds"])
         bad = sum(run["error"] is not None for run in own)
-        calls = sum(run["calls"] for run in own)
+        calls = sum(sum(run["served"].values()) for run in own)
         print(
             f"{name:<6}{function:<26}{len(own):>5} runs {calls:>6} calls {bad:>4} failed {seconds:>7.1f} s"
             f"  slowest {slowest['seconds']:.2f} s: {slowest['run']}"

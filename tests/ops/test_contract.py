@@ -60,12 +60,12 @@ def _matrix(servings, cases=lambda suite, case: not case.bench) -> list:
 
 
 @contextlib.contextmanager
-def _serving(suite: Suite, implementation: str, device: str, record_property=None) -> Iterator[None]:
+def _serving(
+    suite: Suite, implementation: str, device: str, record_property=None, case: Case | None = None
+) -> Iterator[None]:
     able = [name for name in suite.ops if OPS[name].missing(implementation) is None]
     with graphkern.use(implementation, *able):
         assert OPS[suite.ops[0]].active(device) == implementation
-        if record_property is not None:
-            record_property("contract", (suite.name, implementation))
         yield
 
 
@@ -120,10 +120,11 @@ def test_matches_reference(suite, case: Case, implementation, device, index_dtyp
 
     What is computed from indices alone is float64, and NaN where it is undefined.
     """
+    record_property("contract", (suite.name, case.name, implementation))
     for dtype in _dtypes(suite):
         arguments = case.arguments(dtype, index_dtype, device)
         takes_values = bool(_floats(arguments))
-        with _serving(suite, implementation, device, record_property):
+        with _serving(suite, implementation, device):
             out = _call(suite, arguments)
         with graphkern.use("reference", *suite.ops):
             expected = _call(suite, _map_floats(Tensor.double, arguments))
@@ -137,11 +138,11 @@ def test_matches_reference(suite, case: Case, implementation, device, index_dtyp
     ("suite", "case", "implementation", "device"),
     _matrix(_kernels, lambda suite, case: suite.differentiable and not case.bench),
 )
-def test_gradients_match_reference(suite, case, implementation, device, record_property):
+def test_gradients_match_reference(suite, case, implementation, device):
     """Gradients in every dtype against autograd through the reference in float64."""
     for dtype in _dtypes(suite):
         arguments = _with_grad(case.arguments(dtype, torch.int64, device))
-        with _serving(suite, implementation, device, record_property):
+        with _serving(suite, implementation, device):
             gradients = _gradients(suite, arguments)
         with graphkern.use("reference", *suite.ops):
             expected = _gradients(suite, _with_grad(_map_floats(Tensor.double, arguments)))

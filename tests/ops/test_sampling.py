@@ -11,8 +11,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import graphkern as gk
+from graphkern.loader import NeighborLoader
+from graphkern.ops import _sample
 
 
 def star(degree: int) -> gk.CSR:
@@ -204,6 +207,7 @@ def test_the_same_bytes_for_threads_processes_and_memory_maps(tmp_path):
 ADJ = gk.CSR.from_edge_index(torch.tensor([[0, 1, 2, 1], [0, 0, 1, 2]]), 3, 3)
 SEEDS, TIMES = torch.arange(3), torch.arange(4)
 KEY = ("a", "to", "a")
+OPTIONS = _sample.Options(replace=False, temporal="uniform", disjoint=False, labor=False, seed=0)
 
 
 def sample(**options):
@@ -287,3 +291,40 @@ def test_weights_are_read_again_after_they_were_written():
     weight[2] = -1
     with pytest.raises(ValueError, match="weight"):
         gk.sample_neighbors(ADJ, SEEDS, [1], weight=weight)
+
+
+def test_a_cuda_device_may_sample_a_graph_in_page_locked_memory_and_no_other(monkeypatch):
+    with FakeTensorMode():
+        seeds, time = torch.zeros(3, dtype=torch.int32, device="cuda"), torch.zeros(3, device="cuda").long()
+
+    def arguments():
+        relation = _sample.relation(ADJ, torch.ones(4), torch.zeros(4).long(), None)
+        times = _sample.seed_times(relation, {"a": seeds}, {"a": time}, {})
+        return _sample.arguments({KEY: relation}, {"a": seeds}, times, [2], OPTIONS)
+
+    with pytest.raises(ValueError, match="is on cuda:0 but adj is on cpu"):
+        arguments()
+    monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: tensor is ADJ.indices)
+    monkeypatch.setattr(_sample, "_values", lambda *_, **__: None)  # fake tensors have none
+    indptr, indices, _, _, _, starts, weight, *_ = arguments()
+    assert [t[0].device.type for t in (indptr, indices, weight, starts)] == ["cpu", "cpu", "cpu", "cuda"]
+    assert starts[0].dtype == indptr[0].dtype
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="page-locked memory needs CUDA")
+@pytest.mark.parametrize("fanouts", [[5, 4], [-1, 3]])
+def test_a_graph_in_page_locked_memory_gives_the_sample_of_one_on_the_device(fanouts):
+    adj, seeds = graph(), torch.arange(0, 400, 7)
+    weight, time = torch.rand(adj.num_edges), torch.arange(adj.num_edges)
+    for options in ({}, {"weight": weight.pin_memory()}, {"edge_time": time.pin_memory(), "seed_time": 50 * seeds}):
+        there = {name: value.cuda() if name == "seed_time" else value for name, value in options.items()}
+        found = gk.sample_neighbors(adj.pin_memory(), seeds.cuda(), fanouts, **there)
+        want = gk.sample_neighbors(adj, seeds, fanouts, **options)
+        assert found.nodes.is_cuda
+        for name in ("nodes", "edge_id"):
+            assert torch.equal(getattr(found, name).cpu(), getattr(want, name))
+        assert torch.equal(found.adj.indices.cpu(), want.adj.indices)
+    batch = next(iter(NeighborLoader(adj.pin_memory(), fanouts, seeds.cuda(), batch_size=8)))
+    assert torch.equal(batch.nodes[:8].cpu(), seeds[:8])
+    with pytest.raises(RuntimeError, match="pinned"):
+        gk.sample_neighbors(adj.pin_memory(), seeds.cuda(), fanouts, weight=weight)
