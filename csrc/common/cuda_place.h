@@ -21,8 +21,11 @@ class Place {
 
   Stream stream() const { return stream_; }
 
+  // On this device; or in pinned host memory, which kernels read where it is and the caller keeps until they ran.
   void check(const torch::stable::Tensor& t) const {
-    STD_TORCH_CHECK(device_of(t) == device_, "expected all tensors on cuda:", device_);
+    STD_TORCH_CHECK(
+        t.is_cpu() ? is_pinned(t) : device_of(t) == device_, "expected all tensors on cuda:", device_,
+        ", or contiguous in pinned host memory");
   }
 
   // Called with each tensor that a launcher allocates.
@@ -38,6 +41,14 @@ class Place {
  private:
   static void check_error(cudaError_t error) {
     STD_TORCH_CHECK(error == cudaSuccess, "CUDA failed: ", cudaGetErrorString(error));
+  }
+
+  // Whether the device finds it at the same address. One without elements has none.
+  static bool is_pinned(const torch::stable::Tensor& t) {
+    if (t.numel() == 0) return true;
+    cudaPointerAttributes found{};
+    check_error(cudaPointerGetAttributes(&found, t.const_data_ptr()));
+    return t.is_contiguous() && found.type == cudaMemoryTypeHost && found.devicePointer == t.const_data_ptr();
   }
 
   static int32_t device_of(const torch::stable::Tensor& t) {

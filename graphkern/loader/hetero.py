@@ -83,7 +83,7 @@ class HeteroNeighborLoader(Loader[HeteroBatch]):
         self._make(torch.arange(0), 0)  # refuses what sample_neighbors_hetero refuses
 
     def _make(self, items: Tensor, seed: int) -> HeteroBatch:
-        seeds = items.to(self.data.any_graph.device)
+        seeds = items.to(self.data.any_graph.device if self.seeds is None else self.seeds.device)
         if self.seeds is not None:
             seeds = self.seeds[seeds]
         time = take_rows(self.seed_time, items)

@@ -23,7 +23,8 @@ class NeighborLoader(Loader[Batch]):
     Args:
         adj: N x N, E edges; its tensors may be memory-mapped files.
         fanouts: neighbors to draw a node at each hop, -1 for all.
-        seeds: [S] int32 or int64 nodes, or a bool mask [N]; None is all nodes.
+        seeds: [S] int32 or int64 nodes, or a bool mask [N]; None is all nodes. Those on a CUDA device are sampled by it,
+            with adj there or in page-locked memory.
         batch_size: B. shuffle: draw the order of the seeds anew each epoch. drop_last: leave out a last batch of fewer.
         x: [N, ...], y: [N, ...], any dtype: each batch gets x of its nodes and y of its seeds.
         edge_attr: a row for each edge in the caller's edge order: each batch gets those of its edges.
@@ -85,7 +86,7 @@ class NeighborLoader(Loader[Batch]):
         self._make(torch.arange(0), 0)  # refuses what sample_neighbors refuses
 
     def _make(self, items: Tensor, seed: int) -> Batch:
-        seeds = items.to(self.adj.device)
+        seeds = items.to(self.adj.device if self.seeds is None else self.seeds.device)
         if self.seeds is not None:
             seeds = self.seeds[seeds]
         seed_time = take_rows(self.seed_time, items)
@@ -101,7 +102,7 @@ class NeighborLoader(Loader[Batch]):
 
 
 def node_numbers(seeds: Tensor, num_nodes: int, adj: CSR, name: str = "seeds") -> Tensor:
-    """Seeds, numbers or a bool mask [num_nodes], as [S] numbers in the dtype of adj, on its device."""
+    """Seeds, numbers or a bool mask [num_nodes], as [S] numbers in the dtype of adj, where it can be read."""
     if isinstance(seeds, Tensor) and seeds.dtype == torch.bool:
         if seeds.shape != (num_nodes,):
             raise ValueError(f"{name} as a mask must be [{num_nodes}] but is {list(seeds.shape)}")
@@ -110,4 +111,4 @@ def node_numbers(seeds: Tensor, num_nodes: int, adj: CSR, name: str = "seeds") -
     if seeds.dim() != 1:
         raise ValueError(f"{name} must be 1-D but is {list(seeds.shape)}")
     check_range(seeds, num_nodes, name)
-    return seeds.to(device=adj.device, dtype=adj.dtype)
+    return seeds.to(device=seeds.device if _check.in_reach(adj, seeds) else adj.device, dtype=adj.dtype)

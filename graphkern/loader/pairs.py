@@ -52,7 +52,7 @@ class Pairs:
                 raise ValueError(f"edges must be [2, P] but is {list(edges.shape)}")
             source = node_numbers(edges[0], adj.num_cols, adj, "edges[0] (source)")
             destination = node_numbers(edges[1], adj.num_rows, adj, "edges[1] (destination)")
-            edges = torch.stack([source, destination])
+            edges = torch.stack([source, destination]).to(adj.device)
         self.adj, self.edges, self.neg_ratio, self.seed_time = adj, edges, int(neg_ratio), seed_time
         self.corrupts_source = corrupt == "source"
         self.exclude = exclude if self.corrupts_source or not neg_ratio else exclude.t()

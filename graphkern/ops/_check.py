@@ -50,6 +50,12 @@ def same_device(adj: CSR, tensor: Tensor, name: str) -> None:
         raise ValueError(f"{name} is on {tensor.device} but adj is on {adj.device}")
 
 
+def in_reach(adj: CSR, tensor: Tensor) -> bool:
+    """Whether adj is where the tensor is, or in page-locked host memory and the tensor on a CUDA device: kernels that
+    look up few edges read the graph there."""
+    return tensor.device == adj.device or (tensor.device.type == "cuda" and adj.indices.is_pinned())
+
+
 def index_dtype(tensor: Tensor, name: str) -> None:
     if not isinstance(tensor, Tensor) or tensor.dtype not in INDEX_DTYPES:
         got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__

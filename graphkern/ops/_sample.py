@@ -102,7 +102,7 @@ def seed_times(
     for kind, nodes in seeds.items():
         time, its_nodes = given.get(kind), node_time.get(kind)
         if time is None and its_nodes is not None:
-            time = its_nodes[nodes.long()]
+            time = its_nodes[nodes.long().to(its_nodes.device)].to(nodes.device)
         if time is None:
             if nodes.shape[0]:
                 raise ValueError("edge_time needs seed_time")
@@ -131,7 +131,7 @@ def arguments(
     sizes = _num_nodes(relations, seeds)
     for kind, nodes in seeds.items():
         _check.index(nodes, "seeds" + (f"[{kind!r}]" if kind else ""), sizes[kind])
-        _check.same_device(graphs[0], nodes, "seeds")
+        _in_reach(graphs[0], nodes, "seeds")
     return (
         [adj.indptr for adj in graphs],
         [adj.indices for adj in graphs],
@@ -171,7 +171,12 @@ def _kind(value: object) -> str:
 def _shape(tensor: Tensor, name: str, size: int, adj: CSR) -> None:
     if tensor.shape != (size,):
         raise ValueError(f"{name} must be [{size}] but is {list(tensor.shape)}")
-    _check.same_device(adj, tensor, name)
+    _in_reach(adj, tensor, name)
+
+
+def _in_reach(adj: CSR, tensor: Tensor, name: str) -> None:
+    if not _check.in_reach(adj, tensor):
+        _check.same_device(adj, tensor, name)
 
 
 def _time(time: Tensor, name: str, size: int, adj: CSR, once: bool = True) -> None:

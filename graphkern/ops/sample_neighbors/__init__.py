@@ -63,7 +63,9 @@ def sample_neighbors(
     """Sample neighbors hop by hop and renumber the nodes found.
 
     Args:
-        adj: N x N; rows are expanded. Rows of 2^32 edges or more are not supported. Memory-mapped tensors will do.
+        adj: N x N; rows are expanded. Rows of 2^32 edges or more are not supported. Memory-mapped tensors will do, and
+            with seeds on a CUDA device a graph in page-locked host memory (``adj.pin_memory()``), of any size: the
+            device reads from there what it samples. So may weight, edge_time and node_time lie.
         seeds: [B] int32 or int64 rows to start from. A repeated seed keeps a row of its own with the same sample.
         fanouts: neighbors to draw a node at each hop; -1 takes all. Without replacement a row of fewer edges gives all
             of them, in CSR order.
@@ -84,7 +86,8 @@ def sample_neighbors(
         not square, a negative time, a negative or infinite weight or NaN, arguments that exclude each other. Values of
         weights and times are read once, when a tensor is first given.
     Cost: O(sampled edges) time and memory; with weights, times or labor O(edges of the expanded rows) time. No
-        gradient.
+        gradient. On CUDA the host waits once, for the sizes of the results, where fanouts bound the sample to 2^24
+        seeds and edges, else once a hop.
     Source: Philox: Salmon et al. 2011 (doi:10.1145/2063384.2063405); unbiased bounds: Lemire 2019 (arXiv:1805.10941);
         subsets: Bentley and Floyd 1987 (doi:10.1145/30401.315746); weights: Efraimidis and Spirakis 2006
         (doi:10.1016/j.ipl.2005.11.003); LABOR: Balin and Catalyurek 2023 (arXiv:2210.13339).

@@ -89,7 +89,9 @@ def sample_neighbors_hetero(
         for key, adj in adjs.items()
     }
     first = next(iter(relations.values()))
-    starts = {kind: seeds[kind] if kind in seeds else first.adj.indptr.new_empty(0) for kind in kinds}
+    device = next((nodes.device for nodes in seeds.values() if isinstance(nodes, Tensor)), first.adj.device)
+    nothing = first.adj.indptr.new_empty(0, device=device)
+    starts = {kind: seeds.get(kind, nothing) for kind in kinds}
     times = _sample.seed_times(first, starts, seed_time or {}, node_time or {})
     per_hop = _fanouts(fanouts, adjs)
     sample = SAMPLE_NEIGHBORS(*_sample.arguments(relations, starts, times, per_hop, options))
