@@ -111,11 +111,14 @@ struct AttentionState {
     return kNumbers * layout.parts.value() + kSets * layout.features();
   }
 
-  // Calls f(place in the memory of a chunk, this lane's value there).
+  // Calls f(place in the memory of a chunk, this lane's value there), for numbers where with_numbers.
   template <typename F>
-  __device__ void for_values(const HeadLayout& layout, int64_t part, const HeadPlace& place, const F& f) {
+  __device__ void for_values(
+      const HeadLayout& layout, int64_t part, const HeadPlace& place, bool with_numbers, const F& f) {
 #pragma unroll
-    for (int n = 0; n < kNumbers; ++n) f(part * kNumbers + n, number[n]);
+    for (int n = 0; n < kNumbers; ++n) {
+      if (with_numbers) f(part * kNumbers + n, number[n]);
+    }
     const int64_t sums = kNumbers * layout.parts.value() + int64_t(place.head) * layout.depth;
 #pragma unroll
     for (int s = 0; s < kSets; ++s) {
@@ -140,11 +143,10 @@ __device__ inline void add_features(A (&sum)[kRegisters<T, W>][W], A weight, con
 }
 
 // Writes a set of sums times `factor` to out [depth].
-template <typename T, int W, typename A>
-__device__ inline void write_sums(
-    const A (&sum)[kRegisters<T, W>][W], A factor, T* out, int depth, const HeadPlace& place) {
+template <typename T, int W, int R, typename A>
+__device__ inline void write_sums(const A (&sum)[R][W], A factor, T* out, int depth, const HeadPlace& place) {
 #pragma unroll
-  for (int r = 0; r < kRegisters<T, W>; ++r) {
+  for (int r = 0; r < R; ++r) {
     const int d = place.first + r * place.step;
     if (d >= depth) continue;
     Vector<T, W> result;
@@ -222,14 +224,16 @@ __global__ void __launch_bounds__(kBlock, kAttentionBlocksPerSm)
     if (!present) return;
     if (of_chunks) {
       if (span.begin == end) return;
-      return state.for_values(
-          layout, part, place, [&](int64_t at, typename Body::A value) { pieces[number * size + at] = value; });
+      const bool first_lane = lane_in_group(layout.lanes) == 0;
+      return state.for_values(layout, part, place, first_lane, [&](int64_t at, typename Body::A value) {
+        pieces[number * size + at] = value;
+      });
     }
 #pragma unroll 1
     for (int64_t chunk = span.first_chunk(); span.is_heavy() && chunk * kChunk < span.range.end; ++chunk) {
       State later;
       later.for_values(
-          layout, part, place, [&](int64_t at, typename Body::A& value) { value = pieces[chunk * size + at]; });
+          layout, part, place, true, [&](int64_t at, typename Body::A& value) { value = pieces[chunk * size + at]; });
       body.merge(state, later);
     }
     body.finish(state, own, place, span.range.end - span.range.begin);
