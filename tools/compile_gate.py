@@ -27,11 +27,16 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 ARCHS = (80, 90, 100)
 JOBS = 2
-NVCC_FLAGS = ["-std=c++20", "-O3", "-DUSE_CUDA", "-DTORCH_TARGET_VERSION=0x020b000000000000", "-Xptxas", "-v"]
+NVCC_FLAGS = ["-std=c++20", "-O3", "-DUSE_CUDA", "-DTORCH_TARGET_VERSION=0x020b000000000000"]
+OBJECTS = ROOT / "build/cmake-cuda/CMakeFiles/graphkern_cuda.dir/csrc"
+RESOURCES = ("REG", "STACK", "LOCAL", "SHARED")
 
 
 class Usage(NamedTuple):
-    """What one variant of a kernel takes: registers a thread, shared memory a block, spilled bytes a thread."""
+    """What one variant of a kernel takes: registers a thread, static shared memory a block, bytes of stack a thread.
+
+    The stack is where registers spill to, and where arrays go that are not indexed by constants.
+    """
 
     op: str
     language: str
@@ -43,22 +48,31 @@ class Usage(NamedTuple):
 
 
 def compile_cuda(source: Path) -> list[Usage]:
+    """What the kernels of a launcher take: of its built object where that is new and has every architecture."""
+    built = OBJECTS / source.parent.name / f"{source.name}.o"
+    if built.exists() and built.stat().st_mtime > max(path.stat().st_mtime for path in ROOT.glob("csrc/*/*.cu*")):
+        found = _usage(built, source.parent.name)
+        if {usage.arch for usage in found} == set(ARCHS):
+            return found
     with tempfile.TemporaryDirectory() as folder:
         targets = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in ARCHS]
         include = f"-isystem={Path(torch.__file__).parent / 'include'}"
-        command = ["nvcc", *NVCC_FLAGS, *targets, include, "-c", str(source), "-o", f"{folder}/out.o"]
-        log = _output(command)
-    found = []
-    for entry in log.split("Compiling entry function '")[1:]:
-        name, arch = re.match(r"(\w+)' for 'sm_(\d+)'", entry).groups()
-        spill = sum(int(count) for count in re.findall(r"(\d+) bytes spill", entry))
-        shared = re.search(r"(\d+) bytes smem", entry)
-        registers = int(re.search(r"Used (\d+) registers", entry)[1])
-        found.append(
-            Usage(source.parent.name, "CUDA", name, int(arch), registers, int(shared[1]) if shared else 0, spill)
-        )
+        _output(["nvcc", *NVCC_FLAGS, *targets, include, "-c", str(source), "-o", f"{folder}/out.o"])
+        return _usage(Path(folder) / "out.o", source.parent.name)
+
+
+def _usage(binary: Path, op: str) -> list[Usage]:
+    found, arch, name = [], 0, ""
+    for line in _output([_cuobjdump(), "-res-usage", str(binary)]).splitlines():
+        if field := re.match(r"arch = sm_(\d+)", line):
+            arch = int(field[1])
+        elif field := re.match(r" Function (\w+):", line):
+            name = field[1]
+        elif line.startswith("  REG:"):
+            registers, *stack, shared = (int(re.search(rf"{key}:(\d+)", line)[1]) for key in RESOURCES)
+            found.append(Usage(op, "CUDA", name, arch, registers, shared, sum(stack)))
     if not found:
-        raise RuntimeError(f"{source}: nvcc reported no kernels:\n{log}")
+        raise RuntimeError(f"{binary} has no kernels")
     names = _output(["c++filt"], "\n".join(usage.kernel for usage in found)).splitlines()
     return [usage._replace(kernel=_short(name)) for usage, name in zip(found, names, strict=True)]
 
