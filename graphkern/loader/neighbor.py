@@ -23,8 +23,8 @@ class NeighborLoader(Loader[Batch]):
     Args:
         adj: N x N, E edges; its tensors may be memory-mapped files.
         fanouts: neighbors to draw a node at each hop, -1 for all.
-        seeds: [S] int32 or int64 nodes, or a bool mask [N]; None is all nodes. Those on a CUDA device are sampled by it,
-            with adj there or in page-locked memory.
+        seeds: [S] int32 or int64 nodes, or a bool mask [N]; None is all nodes. Those on a CUDA device are sampled
+            by it, with adj there or in page-locked memory.
         batch_size: B. shuffle: draw the order of the seeds anew each epoch. drop_last: leave out a last batch of fewer.
         x: [N, ...], y: [N, ...], any dtype: each batch gets x of its nodes and y of its seeds.
         edge_attr: a row for each edge in the caller's edge order: each batch gets those of its edges.
