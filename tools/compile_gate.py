@@ -1,8 +1,8 @@
 """Compile every CUDA and Triton kernel (or those of the ops that are named) to machine code for three architectures.
 
 Needs no GPU. An error or a spill fails. Prints, for each kernel, the most that any of its variants (dtypes, widths,
-flags) takes. Without nvcc the CUDA half is left out, unless GRAPHKERN_BUILD_CUDA=1; GRAPHKERN_BUILD_CUDA=0 always leaves
-it out.
+flags) takes. Without nvcc the CUDA half is left out, unless GRAPHKERN_BUILD_CUDA=1; GRAPHKERN_BUILD_CUDA=0 always
+leaves it out.
 """
 
 from __future__ import annotations
