@@ -15,18 +15,10 @@ Tensor sddmm_cuda(
   dispatch(q, indices, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
-    const SddmmArguments<T, I> arguments{
-        call.read<I>(indptr),
-        call.read<I>(indices),
-        call.read<I>(edge),
-        call.read<T>(q),
-        call.read<T>(k),
-        write<T>(out),
-        num_rows,
-        num_edges,
-        features,
-        heads};
-    sddmm(call.stream(), arguments);
+    const EdgeHeads<I> shape{
+        call.read<I>(indptr), call.read<I>(indices), num_rows, num_edges, features, heads > 0 ? features / heads : 0,
+        Divisor(heads)};
+    sddmm(call.stream(), shape, call.read<I>(edge), call.read<T>(q), call.read<T>(k), write<T>(out));
   });
   Call::check_launch();
   return out;

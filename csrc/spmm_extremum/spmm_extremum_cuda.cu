@@ -73,18 +73,11 @@ Tensor spmm_extremum_grad_weight_cuda(
   dispatch(x, indices, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
     using I = typename decltype(i)::type;
-    const ExtremumGradWeightArguments<T, I> arguments{
-        call.read<I>(indptr),
-        call.read<I>(indices),
-        call.read<T>(grad),
-        call.read<I>(arg),
-        call.read<T>(x),
-        write<T>(out),
-        num_rows,
-        num_edges,
-        features,
-        heads};
-    spmm_extremum_grad_weight(call.stream(), arguments);
+    const EdgeHeads<I> shape{
+        call.read<I>(indptr), call.read<I>(indices), num_rows, num_edges, features, heads > 0 ? features / heads : 0,
+        Divisor(heads)};
+    spmm_extremum_grad_weight(
+        call.stream(), shape, call.read<T>(grad), call.read<I>(arg), call.read<T>(x), write<T>(out));
   });
   Call::check_launch();
   return out;

@@ -1,7 +1,7 @@
 // Gradients of max and min over the edges of each row of weight[e] * x[indices[e]], given which edge won.
 #pragma once
 
-#include "../common/rows.cuh"
+#include "../common/edge_dots.cuh"
 
 namespace graphkern::cuda {
 
@@ -66,31 +66,28 @@ struct ExtremumGradXBody {
   }
 };
 
-// out[e, h] = sum over the features of head h that e won of grad[row(e)] * x[indices[e]]. One thread an edge and head.
-// grad, arg: [N, F], x: [M, F], out: [E, H].
-template <typename T, typename I, int W>
-__global__ void __launch_bounds__(kBlock, kBlocksPerSm) extremum_grad_weight(
-    const I* __restrict__ indptr, const I* __restrict__ indices, const T* __restrict__ grad, const I* __restrict__ arg,
-    const T* __restrict__ x, T* __restrict__ out, int64_t num_rows, int64_t num_edges, int64_t features,
-    int64_t per_head, Divisor heads) {
-  for (int64_t item = first_item(); item < num_edges * heads.value(); item += item_stride()) {
-    const int64_t e = heads.quotient(item), first = heads.remainder(item, e) * per_head;
-    const int64_t target = row_of(indptr, num_rows, e) * features + first;
-    const int64_t source = int64_t(indices[e]) * features + first;
+// Of the dot products of grad[row(e)] and x[indices[e]] the features that e won. grad, arg: [N, F], x: [M, F].
+template <typename Value, typename I, int W>
+struct ExtremumGradWeightBody {
+  using T = Value;
+  static constexpr int V = W;
+
+  const T* grad;
+  const I* arg;
+  const T* x;
+
+  __device__ Accumulate<T> product(const HeadPlace& place, int64_t d) const {
+    const Vector<I, W> winner = load<I, W>(arg + place.row + d);
+    const Vector<T, W> upstream = load<T, W>(grad + place.row + d);
+    const Vector<T, W> value = load<T, W>(x + place.column + d);
     Accumulate<T> sum = 0;
-#pragma unroll 2
-    for (int64_t d = 0; d < per_head; d += W) {
-      const Vector<I, W> winner = load<I, W>(arg + target + d);
-      const Vector<T, W> upstream = load<T, W>(grad + target + d);
-      const Vector<T, W> value = load<T, W>(x + source + d);
 #pragma unroll
-      for (int v = 0; v < W; ++v) {
-        if (winner.at[v] == I(e)) sum += to_accumulate(upstream.at[v]) * to_accumulate(value.at[v]);
-      }
+    for (int v = 0; v < W; ++v) {
+      if (winner.at[v] == I(place.edge)) sum += to_accumulate(upstream.at[v]) * to_accumulate(value.at[v]);
     }
-    out[item] = from_accumulate<T>(sum);
+    return sum;
   }
-}
+};
 
 template <typename T, typename I>
 struct ExtremumGradXArguments {
@@ -114,24 +111,14 @@ void spmm_extremum_grad_x(Stream stream, const ExtremumGradXArguments<T, I>& a, 
   });
 }
 
+// out: [E, H]
 template <typename T, typename I>
-struct ExtremumGradWeightArguments {
-  const I *indptr, *indices;
-  const T* grad;
-  const I* arg;
-  const T* x;
-  T* out;
-  int64_t num_rows, num_edges, features, heads;
-};
-
-template <typename T, typename I>
-void spmm_extremum_grad_weight(Stream stream, const ExtremumGradWeightArguments<T, I>& a) {
-  const bool aligned = is_aligned(a.grad) && is_aligned(a.arg) && is_aligned(a.x);
-  const int64_t per_head = a.heads > 0 ? a.features / a.heads : 0;
-  dispatch_width<T>(per_head, aligned, [&](auto wide) {
-    launch(
-        stream, a.num_edges * a.heads, extremum_grad_weight<T, I, decltype(wide)::width>, a.indptr, a.indices, a.grad,
-        a.arg, a.x, a.out, a.num_rows, a.num_edges, a.features, per_head, Divisor(a.heads));
+void spmm_extremum_grad_weight(
+    Stream stream, const EdgeHeads<I>& shape, const T* grad, const I* arg, const T* x, T* out) {
+  const bool aligned = is_aligned(grad) && is_aligned(arg) && is_aligned(x);
+  dispatch_width<T>(shape.per_head, aligned, [&](auto wide) {
+    using Body = ExtremumGradWeightBody<T, I, decltype(wide)::width>;
+    launch_edge_dots(stream, Body{grad, arg, x}, shape, static_cast<const I*>(nullptr), out);
   });
 }
 
