@@ -15,8 +15,8 @@ from . import peers, segment_peers
 from .cases import SUITES, BenchCase, cases
 from .ceilings import copy_gbps, gather_ceilings, last_level_cache
 from .graphs import Absent
-from .measure import LIMITS, Result, leaves_of, measure, relative_error, row_of, tensors_of, with_gradients
-from .timing import SMOKE, Call
+from .measure import LIMITS, Result, call_of, measure, relative_error, requiring_grad, row_of
+from .timing import SMOKE
 
 DIRECTIONS = ("forward", "forward+backward")
 GATHERED = {"spmm": 1, "sddmm": 2, "gat_aggregate": 1, "gatv2_aggregate": 1}  # argument whose rows edges read
@@ -30,24 +30,6 @@ def _directions(case: BenchCase) -> tuple[str, ...]:
 
 
 PAIRS = [pytest.param(case, direction, id=f"{case}-{direction}") for case in cases() for direction in _directions(case)]
-
-
-def _requiring_grad(arguments: tuple[tuple, dict], dtype: torch.dtype | None = None) -> tuple[tuple, dict]:
-    args, kwargs = arguments
-
-    def leaf(value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            return value
-        return value.detach().to(dtype or value.dtype, copy=True).requires_grad_()
-
-    return tuple(leaf(arg) for arg in args), {name: leaf(value) for name, value in kwargs.items()}
-
-
-def _call(make: Any, arguments: tuple[tuple, dict], backward: bool) -> Any:
-    """make(*args, **kwargs) is a call; followed by its gradient where asked."""
-    args, kwargs = arguments
-    call: Call = make(*args, **kwargs)
-    return with_gradients(call, leaves_of(arguments)) if backward else lambda: tensors_of(call())
 
 
 def _ours(case: BenchCase) -> Any:
@@ -68,10 +50,10 @@ def _check_reference(case: BenchCase, backward: bool) -> None:
     """On the case's small likeness, against the reference in float64."""
     arguments = _arguments(case, small=True)
     if backward:
-        arguments = _requiring_grad(arguments)
-    got = _call(_ours(case), arguments, backward)()
+        arguments = requiring_grad(arguments)
+    got = call_of(_ours(case), arguments, backward)()
     with graphkern.use("reference", *SUITES[case.op].ops):
-        want = _call(_ours(case), _requiring_grad(arguments, torch.float64), backward)()
+        want = call_of(_ours(case), requiring_grad(arguments, torch.float64), backward)()
     error = relative_error([t.double() for t in got], [t.detach() for t in want])
     assert error < LIMITS[case.dtype], f"relative error {error:.1e} against the reference"
 
@@ -79,12 +61,12 @@ def _check_reference(case: BenchCase, backward: bool) -> None:
 def _peers(case: BenchCase, arguments: tuple[tuple, dict], backward: bool) -> dict[str, Any]:
     if case.dtype == torch.float32:
         makers = PEERS.get(case.op, {})
-        return {name: lambda make=make: _call(make, arguments, backward) for name, make in makers.items()}
+        return {name: lambda make=make: call_of(make, arguments, backward) for name, make in makers.items()}
 
     def in_float32() -> Any:
         args, kwargs = arguments
         args = tuple(a.detach().float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
-        return _call(_ours(case), _requiring_grad((args, kwargs)) if backward else (args, kwargs), backward)
+        return call_of(_ours(case), requiring_grad((args, kwargs)) if backward else (args, kwargs), backward)
 
     return {"ours in float32": in_float32}
 
@@ -140,9 +122,9 @@ def test_op(benchmark, record, case: BenchCase, direction: str):
     _check_reference(case, backward)
     arguments = _arguments(case, small=SMOKE)
     if backward:
-        arguments = _requiring_grad(arguments)
+        arguments = requiring_grad(arguments)
     contenders = _peers(case, arguments, backward)
-    result = measure(benchmark, _call(make, arguments, backward), contenders, LIMITS[case.dtype])
+    result = measure(benchmark, call_of(make, arguments, backward), contenders, LIMITS[case.dtype])
     args, kwargs = arguments
     with torch.no_grad():
         out = make(*args, **kwargs)()

@@ -59,36 +59,37 @@ def interactions(name: str, small: bool = False) -> tuple[CSR, CSR]:
     return train, test
 
 
-def _uniform(num_nodes: int, degree: int) -> CSR:
+def uniform(num_nodes: int, degree: int, device: str = "cpu") -> CSR:
     """Without loops and parallel edges, which peers treat differently; so a few edges less than nodes x degree."""
-    generator = torch.Generator().manual_seed(0)
-    row = torch.randint(0, num_nodes, (num_nodes * degree,), generator=generator)
-    column = (row + torch.randint(1, num_nodes, row.shape, generator=generator)) % num_nodes
+    generator = torch.Generator(device).manual_seed(0)
+    row = torch.randint(0, num_nodes, (num_nodes * degree,), generator=generator, device=device)
+    column = (row + torch.randint(1, num_nodes, row.shape, generator=generator, device=device)) % num_nodes
     edge = (num_nodes * row + column).unique()
     return _csr(edge % num_nodes, edge // num_nodes, num_nodes)
 
 
-def _rmat(scale: int, num_edges: int, a: float = 0.57, b: float = 0.19, c: float = 0.19) -> CSR:
-    """2^scale nodes with a power law of degrees; nodes renamed at random, so that hubs do not sit together.
+def rmat(num_nodes: int, num_edges: int, device: str = "cpu", a: float = 0.57, b: float = 0.19, c: float = 0.19) -> CSR:
+    """A power law of degrees; nodes are renamed at random, so that hubs do not sit together.
 
     Source: Chakrabarti et al. 2004; the parameters are Graph500's.
     """
-    generator = torch.Generator().manual_seed(0)
-    row, column = torch.zeros(2, num_edges, dtype=torch.int32)
+    generator = torch.Generator(device).manual_seed(0)
+    row, column = torch.zeros(2, num_edges, dtype=torch.int32, device=device)
+    scale = (num_nodes - 1).bit_length()
     for _ in range(scale):
-        draw = torch.rand(num_edges, generator=generator)
+        draw = torch.rand(num_edges, generator=generator, device=device)
         row = 2 * row + (draw >= a + b)
         column = 2 * column + (((draw >= a) & (draw < a + b)) | (draw >= a + b + c))
-    name = torch.randperm(1 << scale, generator=generator)
-    return _csr(name[column], name[row], 1 << scale)
+    name = torch.randperm(1 << scale, generator=generator, device=device) % num_nodes
+    return _csr(name[column], name[row], num_nodes)
 
 
-def _star(num_nodes: int, hub_edges: int) -> CSR:
+def star(num_nodes: int, hub_edges: int, device: str = "cpu") -> CSR:
     """Node 0 has edges from everywhere, every node one edge from node 0."""
-    generator = torch.Generator().manual_seed(0)
-    leaves = torch.arange(num_nodes)
-    spokes = torch.randint(0, num_nodes, (hub_edges,), generator=generator)
-    zeros = torch.zeros(hub_edges + num_nodes, dtype=torch.int64)
+    generator = torch.Generator(device).manual_seed(0)
+    leaves = torch.arange(num_nodes, device=device)
+    spokes = torch.randint(0, num_nodes, (hub_edges,), generator=generator, device=device)
+    zeros = leaves.new_zeros(hub_edges + num_nodes)
     return _csr(torch.cat([spokes, zeros[:num_nodes]]), torch.cat([zeros[:hub_edges], leaves]), num_nodes)
 
 
@@ -103,9 +104,9 @@ def _empty_rows(num_nodes: int, num_edges: int) -> CSR:
 MAKERS = {
     "gowalla": lambda small: _interactions(DATA / "gowalla/train.csv.gz", small),
     "lastfm": lambda small: _interactions(DATA / "lastfm/train.csv", small),
-    "uniform-200k-x15": lambda small: _uniform(200 if small else 200_000, 15),
-    "uniform-100k-x15": lambda small: _uniform(200 if small else 100_000, 15),
-    "rmat-1M-10M": lambda small: _rmat(8, 2000) if small else _rmat(20, 10_000_000),
-    "star-1M": lambda small: _star(100, 1000) if small else _star(200_000, 1_000_000),
+    "uniform-200k-x15": lambda small: uniform(200 if small else 200_000, 15),
+    "uniform-100k-x15": lambda small: uniform(200 if small else 100_000, 15),
+    "rmat-1M-10M": lambda small: rmat(256, 2000) if small else rmat(1 << 20, 10_000_000),
+    "star-1M": lambda small: star(100, 1000) if small else star(200_000, 1_000_000),
     "empty-rows": lambda small: _empty_rows(200, 400) if small else _empty_rows(500_000, 1_500_000),
 }

@@ -38,6 +38,18 @@ def relative_error(got: list[Tensor], want: list[Tensor]) -> float:
     return max((error / max(norm, floor) for error, norm in zip(errors, norms, strict=True)), default=0)
 
 
+def requiring_grad(arguments: Any, dtype: torch.dtype | None = None) -> tuple[tuple, dict]:
+    """Floating arguments as leaves of their own, in another dtype where one is given."""
+    args, kwargs = arguments
+
+    def leaf(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        return value.detach().to(dtype or value.dtype, copy=True).requires_grad_()
+
+    return tuple(leaf(arg) for arg in args), {name: leaf(value) for name, value in kwargs.items()}
+
+
 def leaves_of(arguments: Any) -> list[Tensor]:
     args, kwargs = arguments
     return [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor) and t.is_floating_point()]
@@ -50,8 +62,8 @@ def tensors_of(out: Any) -> list[Tensor]:
 
 
 @functools.lru_cache(maxsize=1)
-def _cotangent(shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+def _cotangent(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(device, dtype)
 
 
 def with_gradients(call: Call, leaves: list[Tensor]) -> TensorsCall:
@@ -59,9 +71,16 @@ def with_gradients(call: Call, leaves: list[Tensor]) -> TensorsCall:
 
     def both() -> list[Tensor]:
         out = call()
-        return [out.detach(), *torch.autograd.grad(out, leaves, _cotangent(out.shape, out.dtype))]
+        return [out.detach(), *torch.autograd.grad(out, leaves, _cotangent(out.shape, out.dtype, out.device))]
 
     return both
+
+
+def call_of(make: Any, arguments: Any, backward: bool) -> TensorsCall:
+    """make(*args, **kwargs) is a call; followed by its gradient where asked."""
+    args, kwargs = arguments
+    call: Call = make(*args, **kwargs)
+    return with_gradients(call, leaves_of(arguments)) if backward else lambda: tensors_of(call())
 
 
 @dataclass

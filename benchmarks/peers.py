@@ -112,7 +112,7 @@ def _sparse_mm(index_dtype: torch.dtype, with_reduce: bool) -> Callable[..., Cal
             return lambda: torch.stack([product(matrix(weight[:, h].contiguous()), x[:, h]) for h in heads], 1)
         if weight is not None and weight.requires_grad:
             return lambda: product(matrix(weight), x)
-        values = torch.ones(adj.num_edges, dtype=x.dtype) if weight is None else weight
+        values = x.new_ones(adj.num_edges) if weight is None else weight
         if reduce == "mean" and not with_reduce:
             values = values / adj.degree()[adj.row_index()]
         ready = matrix(values)
@@ -206,7 +206,7 @@ def _sampled_addmm(adj: CSR, q: Tensor, k: Tensor) -> Call:
     if q.dim() != 2:
         raise Absent("no heads")
     size = adj.num_rows, adj.num_cols
-    zeros = torch.sparse_csr_tensor(adj.indptr, adj.indices, torch.zeros(adj.num_edges, dtype=q.dtype), size)
+    zeros = torch.sparse_csr_tensor(adj.indptr, adj.indices, q.new_zeros(adj.num_edges), size)
     return lambda: torch.sparse.sampled_addmm(zeros, q, k.T, beta=0.0).values()
 
 

@@ -74,7 +74,8 @@ def contrast_peers(case: Contrast, slow: bool) -> Makers:
         arguments += [positives.row_index().long(), positives.indices.long(), positives.degree()]
     else:
         function = _symmetric if case.symmetric else _one_positive
-        arguments.append(torch.arange(len(case.query)) if case.target is None else case.target)
+        diagonal = torch.arange(len(case.query), device=case.query.device)
+        arguments.append(diagonal if case.target is None else case.target)
 
     def in_blocks() -> Call:
         if function is not _one_positive:
