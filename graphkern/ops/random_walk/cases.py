@@ -19,6 +19,13 @@ def _sorted(m: Maker) -> tuple[tuple, dict]:
     return (adj, m.given([0, 1, 2, 3] * 20), 9), {"p": 3.0, "q": 0.2, "seed": -(2**63)}
 
 
+def _without_sets(m: Maker) -> tuple[tuple, dict]:
+    """As while compiling: rows in no order are searched from end to end."""
+    adj = m.graph(30, 30, 200)
+    adj.derived["column_sets"] = None
+    return (adj, m.index(50, 30), 6), {"p": 2.0, "q": 0.3}
+
+
 SUITE = Suite(
     function=random_walk,
     ops=("random_walk",),
@@ -30,6 +37,7 @@ SUITE = Suite(
         Case("hardly-ever-accepted", _make(60, 300, 70, 7, p=1e-9, q=1e6)),
         Case("hub", _make(50, 100, 80, 10, p=2.0, q=0.5, hub=3000)),
         Case("sorted", _sorted),
+        Case("without-sets", _without_sets),
         Case("uniform-many-threads", _make(3000, 20000, 5000, 20)),
         Case("node2vec-many-threads", _make(3000, 20000, 600, 6, p=0.5, q=2.0)),
         Case("no-edges", _make(5, 0, 3, 4, p=2.0)),

@@ -26,6 +26,13 @@ def _almost_full(m: Maker) -> tuple[tuple, dict]:
     return (CSR(m.given(sizes).cumsum(0).to(rows[0].dtype), torch.cat(rows), 99), m.given([7, 3, 3, 0]), 5), {}
 
 
+def _without_sets(m: Maker) -> tuple[tuple, dict]:
+    """As while compiling: rows in no order, with repeated columns."""
+    adj = m.graph(12, 900, 300, 500)
+    adj.derived["column_sets"] = None
+    return (adj, m.index(7, 12), 30), {"seed": 5}
+
+
 SUITE = Suite(
     function=sample_negatives,
     ops=("sample_negatives",),
@@ -34,6 +41,7 @@ SUITE = Suite(
         Case("one", _make(300, 200, 3000, 100, 1)),
         Case("hub", _make(20, 5000, 100, 9, 70, hub=4000)),
         Case("almost-full", _almost_full),
+        Case("without-sets", _without_sets),
         Case("many-threads", _make(300, 500, 3000, 500, 9)),
         Case("no-edges", _make(5, 7, 0, 6, 3)),
         Case("no-draws", _make(5, 7, 10, 6, 0)),
