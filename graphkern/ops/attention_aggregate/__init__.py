@@ -85,6 +85,7 @@ ATTENTION_AGGREGATE = Op(
     fake=_fake,
     backward=_backward,
     setup_context=_setup,
+    triton="graphkern.ops.attention_aggregate.triton:attention_aggregate",
 )
 ATTENTION_AGGREGATE_BACKWARD = Op(
     "attention_aggregate_backward",
@@ -92,4 +93,5 @@ ATTENTION_AGGREGATE_BACKWARD = Op(
     " -> (Tensor, Tensor, Tensor)",
     reference=reference.attention_aggregate_backward,
     fake=_fake_backward,
+    triton="graphkern.ops.attention_aggregate.triton:attention_aggregate_backward",
 )

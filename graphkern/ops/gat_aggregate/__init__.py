@@ -103,6 +103,7 @@ GAT_AGGREGATE = Op(
     fake=_fake,
     backward=_backward,
     setup_context=_setup,
+    triton="graphkern.ops.gat_aggregate.triton:gat_aggregate",
 )
 GAT_AGGREGATE_BACKWARD = Op(
     "gat_aggregate_backward",
@@ -110,4 +111,5 @@ GAT_AGGREGATE_BACKWARD = Op(
     f" Tensor positive_total, {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
     reference=reference.gat_aggregate_backward,
     fake=_fake_backward,
+    triton="graphkern.ops.gat_aggregate.triton:gat_aggregate_backward",
 )

@@ -86,6 +86,7 @@ GATV2_AGGREGATE = Op(
     fake=_fake,
     backward=_backward,
     setup_context=_setup,
+    triton="graphkern.ops.gatv2_aggregate.triton:gatv2_aggregate",
 )
 GATV2_AGGREGATE_BACKWARD = Op(
     "gatv2_aggregate_backward",
@@ -93,4 +94,5 @@ GATV2_AGGREGATE_BACKWARD = Op(
     " -> (Tensor, Tensor, Tensor)",
     reference=reference.gatv2_aggregate_backward,
     fake=_fake_backward,
+    triton="graphkern.ops.gatv2_aggregate.triton:gatv2_aggregate_backward",
 )
