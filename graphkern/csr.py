@@ -140,7 +140,8 @@ class CSR:
             raise ValueError(f"{self.num_edges} edges and {self.num_cols} columns do not fit int32")
         if device == self.device and dtype == self.indptr.dtype:
             return self
-        return self._map(lambda t: t.to(device=device, dtype=dtype, non_blocking=True))
+        to_host = device.type == "cpu"  # who reads there would not wait
+        return self._map(lambda t: t.to(device=device, dtype=dtype, non_blocking=not to_host))
 
     def pin_memory(self) -> CSR:
         """The same graph in page-locked host memory."""
