@@ -101,11 +101,11 @@ ABSENT = ("not timed", "why", "rows")
 MEANS = ("geometric mean over cases", "value", "least", "most", "cases", "goal", "")
 
 
-def _number(value: float | None, digits: int, scale: float = 1) -> str:
+def number(value: float | None, digits: int, scale: float = 1) -> str:
     return "-" if value is None or math.isnan(value) else f"{value * scale:.{digits}f}"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.0%}"
 
 
@@ -115,75 +115,75 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["op"] + (f" (by the reference: {', '.join(slow)})" if slow else ""),
         row["case"],
         row["direction"],
-        _number(row["ms"], 3),
+        number(row["ms"], 3),
         row["peer"] or "-",
-        _number(row["ratio"], 2),
-        _number(row.get("gbps"), 1),
-        _percent(row.get("of_gather")),
-        _percent(row.get("of_copy")),
-        _number(row["peak_mib"], 0),
-        _number(row["peer_peak_mib"], 0),
+        number(row["ratio"], 2),
+        number(row.get("gbps"), 1),
+        percent(row.get("of_gather")),
+        percent(row.get("of_copy")),
+        number(row["peak_mib"], 0),
+        number(row["peer_peak_mib"], 0),
     )
 
 
 def _sampling_cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["case"],
-        _number(row["one"], 1),
-        _number(row["two"], 1),
-        _number(row["two"] / row["one"], 2),
+        number(row["one"], 1),
+        number(row["two"], 1),
+        number(row["two"] / row["one"], 2),
         row["peer"] or "-",
-        _number(row["peer_rate"], 2),
-        _number(row["ratio"], 1),
+        number(row["peer_rate"], 2),
+        number(row["ratio"], 1),
     )
 
 
 def _ranking_cells(row: dict[str, Any]) -> tuple[str, ...]:
     ratios = row["ratios"]
-    others = [f"{peer} {_number(ratio, 2)}" for peer, ratio in ratios.items() if peer not in ("eager", "compiled")]
+    others = [f"{peer} {number(ratio, 2)}" for peer, ratio in ratios.items() if peer not in ("eager", "compiled")]
     return (
         row["op"],
         row["case"],
         row["direction"],
-        _number(row["ms"], 3),
+        number(row["ms"], 3),
         row["peer"] or "-",
-        _number(row["ratio"], 2),
-        _number(ratios.get("eager"), 2),
-        _number(ratios.get("compiled"), 2),
+        number(row["ratio"], 2),
+        number(ratios.get("eager"), 2),
+        number(ratios.get("compiled"), 2),
         ", ".join(others) or "-",
-        _number(row["peak_mib"], 0),
-        _number(row["peer_peak_mib"], 0),
-        _number(row["eager_peak_mib"], 0),
+        number(row["peak_mib"], 0),
+        number(row["peer_peak_mib"], 0),
+        number(row["eager_peak_mib"], 0),
     )
 
 
-def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry for each label that rows count for: those with a goal first, in the order of GOALS."""
+def means(rows: list[dict[str, Any]], goals: dict[str, tuple[float, bool]] = GOALS) -> list[dict[str, Any]]:
+    """One entry for each label that rows count for: those with a goal first, in the order of goals."""
     values: dict[str, list[float]] = {}
     for row in rows:
         for label, value in row["targets"].items():
             values.setdefault(label, []).append(value)
-    labels = [label for label in GOALS if label in values] + [label for label in values if label not in GOALS]
+    labels = [label for label in goals if label in values] + [label for label in values if label not in goals]
     result = []
     for label in labels:
         got = values[label]
         mean = math.exp(sum(map(math.log, got)) / len(got)) if min(got) > 0 else 0.0
         entry = {"label": label, "mean": mean, "min": min(got), "max": max(got), "cases": len(got)}
-        if label in GOALS:
-            goal, at_least = GOALS[label]
+        if label in goals:
+            goal, at_least = goals[label]
             entry |= {"goal": goal, "at_least": at_least, "met": mean >= goal if at_least else mean <= goal}
         result.append(entry)
     return result
 
 
-def _mean_cells(entry: dict[str, Any]) -> tuple[str, ...]:
+def mean_cells(entry: dict[str, Any]) -> tuple[str, ...]:
     goal = f"{'at least' if entry['at_least'] else 'at most'} {entry['goal']:g}" if "goal" in entry else "-"
     met = {True: "met", False: "MISSED"}.get(entry.get("met"), "")
     values = (f"{entry[key]:.2f}" if entry[key] >= 0.1 else f"{entry[key]:.2g}" for key in ("mean", "min", "max"))
     return entry["label"], *values, str(entry["cases"]), goal, met
 
 
-def _absent(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def absent_cells(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """(peer, why, number of rows) of what was not timed."""
     count: dict[tuple[str, str], int] = {}
     for row in rows:
@@ -212,18 +212,18 @@ def about() -> dict[str, Any]:
     }
 
 
-def _text(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
+def text_lines(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(line[at]) for line in (header, *lines)) for at in range(len(header))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (header, *lines)]
 
 
-def _markdown(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
+def markdown_lines(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
     rule = ["---"] * len(header)
     return [f"| {' | '.join(line)} |" for line in (header, tuple(rule), *lines)]
 
 
 def absent_text(rows: list[dict[str, Any]]) -> list[str]:
-    return _text(ABSENT, _absent(rows))
+    return text_lines(ABSENT, absent_cells(rows))
 
 
 def _sections(rows: list[dict[str, Any]]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
@@ -231,8 +231,8 @@ def _sections(rows: list[dict[str, Any]]) -> list[tuple[tuple[str, ...], list[tu
         (COLUMNS, [_cells(row) for row in rows if "table" not in row]),
         (SAMPLING, [_sampling_cells(row) for row in rows if row.get("table") == "sampling"]),
         (RANKING, [_ranking_cells(row) for row in rows if row.get("table") == "ranking"]),
-        (ABSENT, _absent(rows)),
-        (MEANS, [_mean_cells(entry) for entry in means(rows)]),
+        (ABSENT, absent_cells(rows)),
+        (MEANS, [mean_cells(entry) for entry in means(rows)]),
     ]
     return [(header, body) for header, body in sections if body]
 
@@ -241,7 +241,7 @@ def text(rows: list[dict[str, Any]]) -> list[str]:
     machine = ", ".join(f"{name} {value}" for name, value in about().items())
     lines = [machine]
     for header, body in _sections(rows):
-        lines += ["", *_text(header, body)]
+        lines += ["", *text_lines(header, body)]
     return lines
 
 
@@ -255,7 +255,7 @@ def write(rows: list[dict[str, Any]], folder: Path) -> None:
             continue
         lines = [f"# {title}", "", ", ".join(f"{name} {value}" for name, value in machine.items()), "", note]
         for header, body in _sections(its_rows)[::-1]:
-            lines += ["", *_markdown(header, body)]
+            lines += ["", *markdown_lines(header, body)]
         (folder / f"{table}.md").write_text("\n".join(lines) + "\n")
         document = {"about": machine, "means": means(its_rows), "rows": its_rows}
         (folder / f"{table}.json").write_text(json.dumps(document, indent=1) + "\n")
