@@ -3,8 +3,11 @@
 
 #include "warp.cuh"
 
-#ifndef GPU_MERGE_SPACE
-#define GPU_MERGE_SPACE 2048  // tests choose a small one
+#ifndef GPU_MERGE_STEPS
+#define GPU_MERGE_STEPS 4  // keys a thread and step; tests choose one
+#endif
+#ifndef GPU_MERGE_SHARED
+#define GPU_MERGE_SHARED (96 << 10)  // bytes; beyond, keys are in global memory. Tests choose few
 #endif
 
 namespace graphkern::cuda {
@@ -127,14 +130,13 @@ __device__ inline void sort_descending(Key* keys, int size) {
 
 // The room that a block merges in: the best of what was read, up to a power of two, and what it reads next.
 struct MergeSpace {
-  static constexpr int kSteps = 4;                                      // keys a thread and step
-  static constexpr int64_t kSharedBytes = 96 << 10, kBytes = 64 << 20;  // the latter of all blocks in global memory
+  static constexpr int kSteps = GPU_MERGE_STEPS, kStep = kBlock * kSteps;
+  static constexpr int64_t kSharedBytes = GPU_MERGE_SHARED, kBytes = 64 << 20;  // the latter of all blocks together
   int k, sorted, capacity;
 
   explicit MergeSpace(int64_t k) : k(int(k)), sorted(1) {
     while (sorted < k) sorted *= 2;
-    const int step = kBlock * kSteps;
-    capacity = sorted + (step > GPU_MERGE_SPACE ? step : GPU_MERGE_SPACE);
+    capacity = sorted + 2 * kStep;
   }
 };
 
@@ -145,14 +147,14 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm) merge_rows(
     const Source source, int64_t num_rows, int64_t size, MergeSpace space, Key* spill, T* __restrict__ values,
     int64_t* __restrict__ columns) {
   using A = Accumulate<T>;
-  constexpr int kSteps = MergeSpace::kSteps;
+  constexpr int kSteps = MergeSpace::kSteps, kStep = MergeSpace::kStep;
   GPU_DYNAMIC_SHARED(Key, shared);
   Key* keys = spill != nullptr ? spill + int64_t(blockIdx.x) * space.capacity : shared;
   for (int64_t row = blockIdx.x; row < num_rows; row += gridDim.x) {
     Key floor = 0;
     int count = 0, total;
-    for (int64_t begin = 0; begin < size; begin += kBlock * kSteps) {
-      if (count + kBlock * kSteps > space.capacity) {
+    for (int64_t begin = 0; begin < size; begin += kStep) {
+      if (count + kStep > space.capacity) {
         floor = keep_best<BlockGroup>(keys, count, space.k, space.sorted);
       }
       Key found[kSteps];

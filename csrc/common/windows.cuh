@@ -12,7 +12,7 @@ namespace graphkern::cuda {
 
 constexpr int64_t kWindowBits = GPU_WINDOW_BITS;
 constexpr int kWindowWords = int(kWindowBits / 32);
-static_assert(kWindowBits % (32 * kBlock) == 0, "whole words a thread");
+static_assert(kWindowBits % 32 == 0);
 
 // The least value of the block's threads.
 __device__ inline int64_t block_min(int64_t value) {

@@ -7,25 +7,26 @@ using namespace graphkern::cuda;
 
 using Best = std::tuple<Tensor, Tensor>;
 
-// Merges lists [first, last), and `before` unless it is null.
-template <typename T>
+// Merges as many lists from `next` on as a kernel takes, and `before` unless it is null. Moves `next` behind them.
+template <typename T, typename Allocate>
 Best merge(
-    Call& call, const std::vector<Tensor>& values, const std::vector<Tensor>& indices, size_t first, size_t last,
-    const Best* before, int64_t k) {
+    Call& call, const std::vector<Tensor>& values, const std::vector<Tensor>& indices, size_t& next, const Best* before,
+    int64_t k, const Allocate& allocate) {
   ScoredLists<T> lists{};
-  const auto add = [&](const Tensor& value, const Tensor& index) {
-    lists.values[lists.count] = call.read<T>(value);
-    lists.indices[lists.count] = call.read<int64_t>(index);
-    lists.begin[lists.count + 1] = lists.begin[lists.count] + value.size(1);
+  const auto add = [&](const T* value, const int64_t* index, int64_t size) {
+    lists.values[lists.count] = value;
+    lists.indices[lists.count] = index;
+    lists.begin[lists.count + 1] = lists.begin[lists.count] + size;
     ++lists.count;
   };
-  if (before != nullptr) add(std::get<0>(*before), std::get<1>(*before));
-  for (size_t s = first; s < last; ++s) add(values[s], indices[s]);
+  if (before != nullptr) add(write<T>(std::get<0>(*before)), write<int64_t>(std::get<1>(*before)), k);
+  for (; next < values.size() && lists.count < kMaxLists; ++next) {
+    add(call.read<T>(values[next]), call.read<int64_t>(indices[next]), values[next].size(1));
+  }
   const int64_t num_rows = values[0].size(0);
   Best best{call.allocate({num_rows, k}, values[0].scalar_type()), call.allocate({num_rows, k}, ScalarType::Long)};
   merge_topk(
-      call.stream(), lists, num_rows, k, write<T>(std::get<0>(best)), write<int64_t>(std::get<1>(best)),
-      [&](int64_t bytes) { return call.workspace(bytes); });
+      call.stream(), lists, num_rows, k, write<T>(std::get<0>(best)), write<int64_t>(std::get<1>(best)), allocate);
   return best;
 }
 
@@ -36,11 +37,11 @@ Best merge_topk_cuda(std::vector<Tensor> values, std::vector<Tensor> indices, in
   STD_TORCH_CHECK(k >= 1 && k < int64_t(1) << 29, "k must be in [1, 2^29) but is ", k);
   Call call(values[0]);
   std::optional<Best> best;
+  void* space = nullptr;
+  const auto allocate = [&](int64_t bytes) { return space != nullptr ? space : space = call.workspace(bytes); };
   dispatch_value(values[0], [&](auto t) {
-    for (size_t first = 0; first < values.size();) {
-      const size_t room = kMaxLists - (best ? 1 : 0), last = std::min(values.size(), first + room);
-      best = merge<typename decltype(t)::type>(call, values, indices, first, last, best ? &*best : nullptr, k);
-      first = last;
+    for (size_t next = 0; next < values.size();) {
+      best = merge<typename decltype(t)::type>(call, values, indices, next, best ? &*best : nullptr, k, allocate);
     }
   });
   Call::check_launch();

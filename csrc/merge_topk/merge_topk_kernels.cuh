@@ -3,9 +3,13 @@
 
 #include "../common/topk.cuh"
 
+#ifndef GPU_MERGE_LISTS
+#define GPU_MERGE_LISTS 32  // that a kernel takes; tests choose few
+#endif
+
 namespace graphkern::cuda {
 
-constexpr int kMaxLists = 32;
+constexpr int kMaxLists = GPU_MERGE_LISTS;
 
 // values, indices: [B, size] each; begin: where each list's places begin among those of all.
 template <typename T>

@@ -90,7 +90,13 @@ __device__ inline void measure(const Cuts& cuts, int64_t num_test, const Hits& h
 template <typename I>
 class Account {
  public:
-  __device__ Account(const RankArguments<I>& arguments, double* sums) : a_(arguments), sums_(sums) { clear(); }
+  __device__ Account(const RankArguments<I>& arguments, double* sums) : a_(arguments), sums_(sums) {}
+
+  __device__ void open() {
+    num_users_ = 0;
+    if (lane_id() >= kMetrics) return;
+    for (int i = lane_id(); i < a_.cuts.width(); i += kMetrics) sums_[i] = 0;
+  }
 
   template <typename Hits>
   __device__ void add(int64_t user, int64_t num_test, const Hits& hits_of) {
@@ -111,26 +117,18 @@ class Account {
   }
 
   // part: [cuts.width() + 1], the number of users last. Each lane writes what it has summed up.
-  __device__ void close(double* part) {
+  __device__ void close(double* part) const {
     if (a_.out != nullptr) return;
     if (lane_id() < kMetrics) {
       for (int i = lane_id(); i < a_.cuts.width(); i += kMetrics) part[i] = sums_[i];
     }
     if (lane_id() == 0) part[a_.cuts.width()] = double(num_users_);
-    clear();
   }
 
  private:
-  __device__ void clear() {
-    num_users_ = 0;
-    if (lane_id() < kMetrics) {
-      for (int i = lane_id(); i < a_.cuts.width(); i += kMetrics) sums_[i] = 0;
-    }
-  }
-
   const RankArguments<I>& a_;
   double* sums_;
-  int64_t num_users_;
+  int64_t num_users_ = 0;
 };
 
 // Users with at most a test item a lane; one warp a group. parts: [num_groups, cuts.width() + 1]
@@ -141,13 +139,15 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm) score_light_users(const 
   constexpr int kWarps = kBlock / kWarp;
   for (int64_t group = int64_t(blockIdx.x) * kWarps + warp_id(); group < a.num_groups();
        group += int64_t(gridDim.x) * kWarps) {
+    account.open();
     for (int64_t user = a.group_begin(group); user < a.group_begin(group + 1); ++user) {
       const int64_t degree = a.degree(user);
       if (degree == 0) account.add_nothing(user);
       if (degree == 0 || degree > kWarp) continue;
       const int64_t* list = a.topk + user * a.num_ranks;
       const int64_t item = lane_id() < degree ? int64_t(a.indices[a.indptr[user] + lane_id()]) : -2;
-      bool waits = item >= 0 && __ffs(int(__match_any_sync(kAllLanes, item))) - 1 == lane_id();
+      const unsigned same = __match_any_sync(kAllLanes, item);
+      bool waits = item >= 0 && __ffs(int(same)) - 1 == lane_id();
       const int64_t num_test = __popc(__ballot_sync(kAllLanes, waits));
       account.add(user, num_test, [&](int64_t begin) {
         const int size = int(a.cuts.depth() - begin < kWarp ? a.cuts.depth() - begin : kWarp);
@@ -198,6 +198,7 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
   unsigned* own = hits + blockIdx.x * ((depth + kWarp - 1) / kWarp);
   for (int64_t group = blockIdx.x; group < a.num_groups(); group += gridDim.x) {
     const int64_t end = a.group_begin(group + 1);
+    if (warp_id() == 0) account.open();
     for (int64_t first = a.group_begin(group); first < end; first += kBlock) {
       const int64_t mine = first + threadIdx.x;
       const bool is_heavy = mine < end && a.degree(mine) > kWarp;

@@ -59,11 +59,13 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm) draw_from_sets(const Neg
   }
 }
 
+constexpr int kWordsPerThread = (kWindowWords + kBlock - 1) / kBlock;
+
 // The place of the bit of a rank among those that are 0. before: [kBlock] such bits before each thread's words.
 __device__ inline int64_t zero_of_rank(const unsigned* bits, const int* before, int rank) {
   int share = 0;  // the last that begins at the rank or before
   for (int half = kBlock / 2; half > 0; half /= 2) share += before[share + half] <= rank ? half : 0;
-  int left = rank - before[share], word = share * (kWindowWords / kBlock);
+  int left = rank - before[share], word = share * kWordsPerThread;
   for (int zeros; (zeros = __popc(~bits[word])) <= left; ++word) left -= zeros;
   unsigned rest = ~bits[word];
   for (; left > 0; --left) rest &= rest - 1;
@@ -87,7 +89,6 @@ __device__ inline void for_draws(const NegativeArguments<I>& a, int64_t row, uin
 // count them.
 template <typename I>
 __global__ void __launch_bounds__(kBlock, kBlocksPerSm) draw_from_rows(const NegativeArguments<I> a) {
-  constexpr int kWords = kWindowWords / kBlock;  // a thread
   GPU_SHARED(unsigned, bits, [kWindowWords]);
   GPU_SHARED(int, before, [kBlock]);
   for (int64_t row = blockIdx.x; row < a.num_rows; row += gridDim.x) {
@@ -99,7 +100,10 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm) draw_from_rows(const Neg
     size = 0;
     for (Windows<I> windows(a.indices + begin, degree, bits); windows.next(); size += windows.size()) {
       int mine = 0, total;
-      for (int i = 0; i < kWords; ++i) mine += __popc(~bits[threadIdx.x * kWords + i]);
+      for (int i = 0; i < kWordsPerThread; ++i) {
+        const int word = int(threadIdx.x) * kWordsPerThread + i;
+        if (word < kWindowWords) mine += __popc(~bits[word]);
+      }
       before[threadIdx.x] = exclusive_block_sum(mine, total);
       __syncthreads();
       const int64_t start = windows.begin() - size;  // absent columns before the window

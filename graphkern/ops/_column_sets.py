@@ -19,12 +19,11 @@ def column_sets(adj: CSR) -> tuple[Tensor, Tensor] | None:
     """
     if torch.compiler.is_compiling() or adj.num_edges > MOST_EDGES:
         return None
-    found = adj.derived.get("column_sets")
-    if found is None:
+    if "column_sets" not in adj.derived:
         with torch.inference_mode(False), torch.no_grad():
             found = (adj.indptr, adj.indices) if _are_sets(adj) else _build(adj)
         adj.derived["column_sets"] = found
-    return found
+    return adj.derived["column_sets"]
 
 
 def _are_sets(adj: CSR) -> bool:

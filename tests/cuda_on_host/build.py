@@ -15,7 +15,10 @@ ROOT = HERE.parents[1]
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 
 # So that threads stride over the items of a grid, and small inputs are split as large ones are.
-SMALL = ["GPU_MAX_BLOCKS=3", "GPU_CHUNK=32", "GPU_SORT_ITEMS=2", "GPU_NARROW=1000"]
+SMALL = ["GPU_MAX_BLOCKS=3", "GPU_CHUNK=32", "GPU_GROUP=8", "GPU_SORT_ITEMS=2", "GPU_NARROW=1000"]
+SMALL += ["GPU_WINDOW_BITS=256", "GPU_USER_GROUPS=7", "GPU_MAP_NODES=100"]
+SMALL += ["GPU_WINDOW=128", "GPU_PART=128", "GPU_LISTS=1048576"]
+SMALL += ["GPU_MERGE_STEPS=1", "GPU_MERGE_SHARED=16384", "GPU_MERGE_LISTS=3"]
 FLAGS = ["-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
 FLAGS += ["-Wall", "-Wno-unknown-pragmas", "-Werror"]
 DEFINES = ["TORCH_TARGET_VERSION=0x020b000000000000", *SMALL]
