@@ -1,17 +1,18 @@
 """Runs the contract's cases on the played device: python cases.py LIBRARY RESULTS [--remove] [op ...]
 
 A process of its own for each build: the asan build needs its runtime loaded first, and a process can register a kernel
-once. Writes a JSON list of outcomes.
+once. Writes outcomes as JSON.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,9 +71,50 @@ class Run(NamedTuple):
             _EXPECTED[key] = (results, gradients)
         return _EXPECTED[key]
 
+    @property
+    def function(self) -> str:
+        return self.suite.name
+
+    @property
+    def name(self) -> str:
+        return self.case.name
+
     def __str__(self) -> str:
         dtypes = f"{self.dtype} {self.index_dtype}".replace("torch.", "")
         return f"{self.suite.name} {self.case.name} {dtypes} seed {self.schedule.seed}"
+
+
+class Refusal(NamedTuple):
+    """A call with bad input that only the kernels can see: it must raise `error`, a regular expression."""
+
+    function: str
+    name: str
+    schedule: Schedule
+    call: Callable[[], object]
+    error: str
+
+    def fails(self) -> str | None:
+        try:
+            self.call()
+        except (RuntimeError, ValueError) as error:
+            return None if re.search(self.error, str(error)) else str(error)[:600]
+        return f"no error; expected {self.error!r}"
+
+    def __str__(self) -> str:
+        return f"{self.function} {self.name} seed {self.schedule.seed}"
+
+
+def refusals(ops: Sequence[str]) -> Iterator[Refusal]:
+    adj = graphkern.CSR(torch.arange(0, 241, 3), torch.arange(240) % 80, 80)
+    repeated = torch.cat([torch.arange(70), torch.tensor([7, 7, 5])])
+    bad = {
+        ("induced_subgraph", "repeated"): (
+            lambda: graphkern.induced_subgraph(adj, repeated), "must not repeat but node 7 does"
+        ),
+    }  # fmt: skip
+    for (function, name), (call, error) in bad.items():
+        if function in ops:
+            yield from (Refusal(function, name, schedule, call, error) for schedule in SCHEDULES)
 
 
 _EXPECTED: dict[tuple, tuple[list[Tensor], list[Tensor]]] = {}
@@ -102,49 +144,52 @@ def runs(ops: Sequence[str]) -> Iterator[Run]:
                     yield Run(suite, case, dtype, torch.int32, schedule)
 
 
-def check(device: Device, ops: Sequence[str]) -> list[dict[str, Any]]:
-    outcomes = []
-    with device.serving():
-        for run in runs(ops or device.ops):
-            device.schedule(run.schedule)
-            device.served.clear()
-            start = time.monotonic()
-            error = run.fails()
-            outcomes.append(
-                {
-                    "function": run.suite.name,
-                    "case": run.case.name,
-                    "run": str(run),
-                    "error": error,
-                    "served": dict(device.served),
-                    "seconds": time.monotonic() - start,
-                }
-            )
-    return outcomes
+class Passed(NamedTuple):
+    """A run that passed, and the barriers and atomics that it passed by."""
+
+    run: Run | Refusal
+    seconds: float
+    sites: set[str]
 
 
-def remove_each(device: Device, ops: Sequence[str]) -> list[dict[str, Any]]:
-    """Takes away each barrier and atomic in turn, and runs cases until one fails."""
+def check(device: Device, ops: Sequence[str]) -> tuple[list[dict[str, Any]], list[Passed]]:
+    outcomes, passed = [], []
+    for run in [*runs(ops), *refusals(ops)]:
+        device.schedule(run.schedule)
+        device.served.clear()
+        before, start = device.sites(), time.monotonic()
+        error = run.fails()
+        seconds = time.monotonic() - start
+        outcomes.append(
+            {
+                "function": run.function,
+                "case": run.name,
+                "run": str(run),
+                "error": error,
+                "served": dict(device.served),
+                "seconds": seconds,
+            }
+        )
+        if error is None:
+            passed.append(Passed(run, seconds, set(device.sites() - before)))
+    return outcomes, passed
+
+
+def remove_each(device: Device, passed: Sequence[Passed]) -> list[dict[str, Any]]:
+    """Takes away each barrier and atomic in turn, and repeats the runs that passed by it, quick ones first, until one
+    fails."""
     outcomes = []
-    chosen = sorted(runs(ops or device.ops), key=lambda run: run.schedule.preempt == 0)
-    with device.serving():
-        passed: dict[str, list[Run]] = {}
-        for run in chosen:
-            device.schedule(run.schedule)
-            seen = set(device.sites())
-            if run.fails() is None:
-                for site in set(device.sites()) - seen:
-                    passed.setdefault(site, []).append(run)
-        for site in device.sites():
-            device.remove(site)
-            caught = None
-            for run in [*passed.get(site, []), *chosen]:
-                device.schedule(run.schedule)
-                caught = run.fails()
-                if caught is not None:
-                    break
-            device.remove()
-            outcomes.append({"site": site, "caught": caught})
+    for site in device.sites():
+        start, caught, tried = time.monotonic(), None, 0
+        device.remove(site)
+        for own in sorted((own for own in passed if site in own.sites), key=lambda own: own.seconds):
+            device.schedule(own.run.schedule)
+            caught = own.run.fails()
+            tried += 1
+            if caught is not None:
+                break
+        device.remove()
+        outcomes.append({"site": site, "caught": caught, "tried": tried, "seconds": time.monotonic() - start})
     return outcomes
 
 
@@ -153,8 +198,10 @@ def main(library: str, results: str, *arguments: str) -> None:
     torch.set_num_threads(1)
     device = Device(Path(library))
     ops = [argument for argument in arguments if not argument.startswith("--")]
-    outcomes = remove_each(device, ops) if "--remove" in arguments else check(device, ops)
-    Path(results).write_text(json.dumps(outcomes))
+    with device.serving():
+        outcomes, passed = check(device, ops or device.ops)
+        removed = remove_each(device, passed) if "--remove" in arguments else []
+    Path(results).write_text(json.dumps({"runs": outcomes, "removed": removed}))
 
 
 if __name__ == "__main__":

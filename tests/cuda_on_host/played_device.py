@@ -45,9 +45,10 @@ class Device:
     def schedule(self, schedule: Schedule) -> None:
         self._control.on_host_schedule(*schedule)
 
-    def sites(self) -> list[str]:
-        """Every barrier and atomic that ran so far: "file:line:column kind"."""
-        return self._control.on_host_sites().decode().splitlines()
+    def sites(self) -> Counter[str]:
+        """How often each barrier and atomic ran so far: "file:line:column kind"."""
+        lines = self._control.on_host_sites().decode().splitlines()
+        return Counter({site: int(count) for site, count in (line.split("\t") for line in lines)})
 
     def remove(self, site: str = "") -> None:
         """Take a barrier away, or make an atomic a plain read and write."""

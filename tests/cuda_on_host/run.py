@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -31,12 +30,7 @@ def prepare(name: str, folders: Sequence[str] = ()) -> Path:
     return build.build(name, FOLDER / f"{chosen}-{name}", build.sources(folders))
 
 
-def copy(library: Path, name: str) -> Path:
-    """The same library under another name, with results of its own."""
-    return Path(shutil.copy(library, library.with_name(f"{name}.so")))
-
-
-def outcomes(library: Path, name: str, *options: str) -> list[dict[str, Any]]:
+def outcomes(library: Path, name: str, *options: str) -> dict[str, list[dict[str, Any]]]:
     """What cases.py says of a library, in a process of its own."""
     results = library.with_suffix(".json")
     results.unlink(missing_ok=True)
@@ -67,7 +61,8 @@ def _print_runs(name: str, runs: list[dict[str, Any]]) -> bool:
 
 def _print_removals(removals: list[dict[str, Any]]) -> bool:
     for removal in removals:
-        print(f"{removal['site']:<50} {'MISSED BY ALL' if removal['caught'] is None else removal['caught'][:100]}")
+        caught = "MISSED BY ALL" if removal["caught"] is None else removal["caught"][:100]
+        print(f"{removal['site']:<50} {removal['tried']:>3} runs {removal['seconds']:>6.1f} s  {caught}")
     return all(removal["caught"] is not None for removal in removals)
 
 
@@ -82,10 +77,8 @@ def main() -> int:
         start = time.monotonic()
         library = prepare(name, given.ops)
         print(f"{name}: built in {time.monotonic() - start:.0f} s", flush=True)
-        if given.remove:
-            sound &= _print_removals(outcomes(library, name, "--remove"))
-        else:
-            sound &= _print_runs(name, outcomes(library, name))
+        done = outcomes(library, name, *(["--remove"] if given.remove else []))
+        sound &= _print_runs(name, done["runs"]) & _print_removals(done["removed"])
     return 0 if sound else 1
 
 

@@ -32,10 +32,10 @@ GK_EXPORT void on_host_schedule(uint64_t seed, int resident, double preempt) {
   on_host::schedule = {seed, resident, preempt};
 }
 
-// A line for each barrier and atomic that ran so far: "file:line:column kind".
+// A line for each barrier and atomic that ran so far: "file:line:column kind", a tab and how often.
 GK_EXPORT const char* on_host_sites() {
   on_host::text.clear();
-  for (const auto& [name, count] : on_host::sites) on_host::text += name + "\n";
+  for (const auto& [name, count] : on_host::sites) on_host::text += name + "\t" + std::to_string(count) + "\n";
   return on_host::text.c_str();
 }
 
