@@ -116,6 +116,14 @@ def gather(values, entry, mask, ACC: tl.constexpr, DEPTH: tl.constexpr, BLOCK_F:
 
 
 @triton.jit
+def scatter(values, entry, mask, result, DEPTH: tl.constexpr, BLOCK_F: tl.constexpr):
+    """Stores [N, E, BLOCK_F] to rows `entry` of values [*, DEPTH]."""
+    depth = tl.arange(0, BLOCK_F)[None, None, :]
+    place = values + entry[:, :, None] * DEPTH + depth
+    tl.store(place, result.to(values.dtype.element_ty), mask=mask[:, :, None] & (depth < DEPTH))
+
+
+@triton.jit
 def store_own(values, entry, mask, result, DEPTH: tl.constexpr, BLOCK_F: tl.constexpr):
     depth = tl.arange(0, BLOCK_F)[None, :]
     place = values + entry[:, None] * DEPTH + depth
@@ -145,10 +153,10 @@ def raise_maximum(best, score):
 
 @triton.jit
 def fold_lanes(best, total):
-    """[N] maximum and sum of the lanes [N, E], and what the sums of each lane count by."""
+    """[N, ...] maximum and sum of the lanes [N, E, ...], and what the sums of each lane count by."""
     top = tl.max(best, axis=1)
     base = tl.where(top == float("-inf"), 0.0, top)
-    share = tl.exp(best - base[:, None])
+    share = tl.exp(best - tl.expand_dims(base, 1))
     return top, tl.sum(total * share, axis=1), share
 
 
@@ -280,7 +288,7 @@ def head_choices(depth: int, pairs: int) -> list[_triton.Blocks]:
     if _triton.interpreted():
         n = max(1, min(2**13 // f, triton.next_power_of_2(max(pairs, 1))))
         return [_triton.Blocks(n, max(16, min(128, 2**17 // (n * f))), f)]
-    e, first = max(1, min(8, 1024 // f)), max(1, min(8, 128 // f))
+    e, first = max(1, min(8, 1024 // f)), max(1, min(32, 128 // f))
     sizes = ((n, max(1, min(8, n * e * f // (32 * values)))) for values, n in ((8, first), (8, 2 * first), (4, first)))
     return list(dict.fromkeys(_triton.Blocks(n, e, f, num_warps) for n, num_warps in sizes))
 

@@ -80,6 +80,7 @@ EDGE_SOFTMAX = Op(
     fake=_fake,
     backward=_backward,
     setup_context=_setup,
+    triton="graphkern.ops.edge_softmax.triton:edge_softmax",
 )
 EDGE_SOFTMAX_BACKWARD = Op(
     "edge_softmax_backward",
@@ -88,4 +89,5 @@ EDGE_SOFTMAX_BACKWARD = Op(
     fake=_fake_backward,
     backward=_backward_backward,
     setup_context=_setup_backward,
+    triton="graphkern.ops.edge_softmax.triton:edge_softmax_backward",
 )

@@ -66,4 +66,5 @@ SDDMM = Op(
     fake=_fake,
     backward=_backward,
     setup_context=_setup,
+    triton="graphkern.ops.sddmm.triton:sddmm",
 )
