@@ -20,13 +20,16 @@ std::tuple<Tensor, Tensor, Tensor> attention_aggregate_backward_cuda(
   Tensor grad_q = call.allocate({q.size(0), heads, depth}, q.scalar_type());
   Tensor grad_k = call.allocate({k.size(0), heads, depth}, q.scalar_type());
   Tensor grad_v = call.allocate({k.size(0), heads, depth}, q.scalar_type());
-  const Tensor stats = attention_stats_of(call, grad, out, lse);
   const PairOptions options{scale, 0, dropout_p, seed};
-  const PairSide rows{q, grad, &grad_q, nullptr}, columns{k, v, &grad_k, &grad_v};
+  const Tensor g = torch::stable::contiguous(grad), query = torch::stable::contiguous(q);
+  const Tensor key = torch::stable::contiguous(k), value = torch::stable::contiguous(v);
+  const Tensor stats = attention_stats_of(call, g, out, lse);
+  const PairSide rows{query, g, &grad_q, nullptr}, columns{key, value, &grad_k, &grad_v};
+  ReusedMemory pieces(call);
   run_pair_backward<false>(
-      call, indptr, indices, std::nullopt, false, rows, columns, std::nullopt, stats, nullptr, options);
+      call, pieces, indptr, indices, std::nullopt, false, rows, columns, std::nullopt, stats, nullptr, options);
   run_pair_backward<false>(
-      call, t_indptr, t_indices, t_edge, true, columns, rows, std::nullopt, stats, nullptr, options);
+      call, pieces, t_indptr, t_indices, t_edge, true, columns, rows, std::nullopt, stats, nullptr, options);
   Call::check_launch();
   return {grad_q, grad_k, grad_v};
 }

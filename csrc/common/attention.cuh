@@ -231,7 +231,7 @@ __global__ void __launch_bounds__(kBlock, kAttentionBlocksPerSm)
     }
 #pragma unroll 1
     for (int64_t chunk = span.first_chunk(); span.is_heavy() && chunk * kChunk < span.range.end; ++chunk) {
-      State later;
+      State later{};
       later.for_values(
           layout, part, place, true, [&](int64_t at, typename Body::A& value) { value = pieces[chunk * size + at]; });
       body.merge(state, later);

@@ -33,24 +33,12 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
   }
 }
 
-inline int64_t column_tiles(int64_t rows) { return rows < kMostTiles ? rows : kMostTiles; }
-
-// out [columns] = the sums of the rows of two matrices. first: [num_first, columns], second: [num_second, columns].
-// allocate(bytes) gives device memory that lives until the kernels ran.
-template <typename T, typename Allocate>
-void sum_columns(
-    Stream stream, const Accumulate<T>* first, int64_t num_first, const Accumulate<T>* second, int64_t num_second,
-    int64_t columns, T* out, Allocate&& allocate) {
-  using A = Accumulate<T>;
-  const int64_t before = column_tiles(num_first), tiles = before + column_tiles(num_second);
-  A* partials = static_cast<A*>(allocate(tiles * columns * int64_t(sizeof(A))));
-  const auto reduce = [&](const A* values, int64_t rows, A* to) {
-    const int64_t count = column_tiles(rows);
-    launch(stream, count * columns, column_tile_sums<A>, values, rows, count, Divisor(columns), to);
-  };
-  reduce(first, num_first, partials);
-  reduce(second, num_second, partials + before * columns);
-  launch(stream, columns * kWarp, merge_column_sums<T>, partials, tiles, columns, out);
+// The first step: returns how many tiles of `columns` sums it leaves in partials, at most kMostTiles.
+template <typename A>
+int64_t sum_column_tiles(Stream stream, const A* values, int64_t rows, int64_t columns, A* partials) {
+  const int64_t tiles = rows < kMostTiles ? rows : kMostTiles;
+  launch(stream, tiles * columns, column_tile_sums<A>, values, rows, tiles, Divisor(columns), partials);
+  return tiles;
 }
 
 }  // namespace graphkern::cuda

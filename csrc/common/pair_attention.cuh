@@ -30,7 +30,7 @@ struct PairScore {
   };
 
   __device__ Own read(const HeadLayout& layout, const HeadPlace& place) const {
-    Own result;
+    Own result{};
     result.features = {own + (place.row * layout.heads + place.head) * layout.depth, layout.depth, place};
     if constexpr (kAdditive) result.att = {att + int64_t(place.head) * layout.depth, layout.depth, place};
     return result;

@@ -54,13 +54,32 @@ struct PairSide {
   const Tensor* grad_values;
 };
 
+// Memory that the launches of a call use in turn.
+class ReusedMemory {
+ public:
+  explicit ReusedMemory(Call& call) : call_(call) {}
+
+  void* operator()(int64_t bytes) {
+    if (bytes > bytes_) {
+      memory_ = call_.workspace(bytes);
+      bytes_ = bytes;
+    }
+    return memory_;
+  }
+
+ private:
+  Call& call_;
+  void* memory_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
 // Gradients of the rows of the graph, or with `transposed` those of the columns, which are its rows. att: [H, D] where
 // additive, with grad_att [rows, H, D] in the accumulation type, what each row gives it.
 template <bool kAdditive>
 void run_pair_backward(
-    Call& call, const Tensor& indptr, const Tensor& indices, const std::optional<Tensor>& edge, bool transposed,
-    const PairSide& own, const PairSide& other, const std::optional<Tensor>& att, const Tensor& stats,
-    const Tensor* grad_att, const PairOptions& options) {
+    Call& call, ReusedMemory& pieces, const Tensor& indptr, const Tensor& indices, const std::optional<Tensor>& edge,
+    bool transposed, const PairSide& own, const PairSide& other, const std::optional<Tensor>& att, const Tensor& stats,
+    void* grad_att, const PairOptions& options) {
   const int64_t heads = own.features.size(1), depth = own.features.size(2);
   dispatch(own.features, indices, [&](auto t, auto i) {
     using T = typename decltype(t)::type;
@@ -88,10 +107,10 @@ void run_pair_backward(
           static_cast<const Vector<A, 2>*>(stats.const_data_ptr()),
           grad,
           grad_values,
-          grad_att != nullptr ? write<A>(*grad_att) : nullptr,
+          static_cast<A*>(grad_att),
           A(options.scale),
           transposed};
-      launch_attention(call.stream(), body, [&](int64_t bytes) { return call.workspace(bytes); });
+      launch_attention(call.stream(), body, pieces);
     });
   });
 }
