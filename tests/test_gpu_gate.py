@@ -164,3 +164,37 @@ def test_gate_counts_what_passed_by_op(tmp_path, capsys):
     gate = json.loads(gpu_gate.write(document, tmp_path).read_text())
     assert tested._devices([gate], "spmm", "reference") == ["Some GPU"]
     assert tested._devices([gate], "spmm", "cuda") == []
+
+
+FAKE_PYTHON = """#!/usr/bin/env bash
+case "$*" in
+  -) cat > /dev/null; echo 90 ;;
+  *build_ext*) sleep 3 ;;
+  *contract*cuda-cuda*) echo "FAILED tests/ops/test_contract.py::one"; exit 1 ;;
+  *benchmarks.gpu*) echo "the table" ;;
+esac
+"""
+
+
+def test_script_goes_on_after_a_failing_step_and_fails(tmp_path):
+    """With programs that play a device's; the build is given a second and takes three."""
+    programs = {"python": FAKE_PYTHON, "nvidia-smi": "#!/usr/bin/env bash", "nvcc": "#!/usr/bin/env bash"}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "tools").mkdir()
+    for name, text in programs.items():
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    for tool in ("bash", "cat", "cut", "dirname", "grep", "mkdir", "nproc", "rm", "sleep", "tail", "tee", "timeout"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
+    script = tmp_path / "tools" / "gpu.sh"
+    assert "step build 170 " in SCRIPT.read_text()
+    script.write_text(SCRIPT.read_text().replace("step build 170 ", "step build 1 "))
+    env = {"PATH": f"{tmp_path}/bin", "PYTHON": f"{tmp_path}/bin/python", "CUDA_HOME": "/none"}
+    done = run("bash", str(script), env=env)
+    steps = [line.split()[:2] for line in (tmp_path / "build/gpu/steps.txt").read_text().splitlines()]
+    outcomes = ["out-of-time", "failed", "passed", "skipped", "skipped", "passed"]
+    names = ["build", "contract", "device", "memcheck", "racecheck", "benchmarks"]
+    assert steps == [list(pair) for pair in zip(names, outcomes, strict=True)]
+    assert done.returncode == 1
+    assert done.stderr == "FAILED: build contract\n"
+    assert 0 < done.stdout.index("test_contract.py::one") < done.stdout.index("the table")

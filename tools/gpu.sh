@@ -96,7 +96,7 @@ step device 370 "${gate[@]}" split 4 "$logs/device" "${tests[@]}" tests/ops/test
   tests/ops/test_sampling.py tests/loader/test_neighbor.py -k "test_device or page_locked"
 
 # Of the contract the smallest inputs and those with a hub; PyTorch's own kernels are not looked at.
-until=400
+until=405
 for tool in memcheck racecheck; do
   if ! command -v compute-sanitizer > /dev/null; then
     echo "compute-sanitizer was not found" | tee "$logs/$tool.txt"
@@ -106,7 +106,7 @@ for tool in memcheck racecheck; do
   PYTORCH_NO_CUDA_MEMORY_CACHING=1 step "$tool" $until "${gate[@]}" split "$jobs" "$logs/$tool" compute-sanitizer \
     --tool "$tool" --error-exitcode 86 --kernel-name kernel_substring=graphkern "${tests[@]}" "$contract" \
     -k "test_matches_reference and cuda-cuda and int32 and (tiny or hub)"
-  until=430
+  until=440
 done
 unset OMP_NUM_THREADS
 
