@@ -46,8 +46,8 @@ def softmax_kernel(
         for start in range(0, tl.max(degree), BLOCK_E):
             turn = start + tl.arange(0, BLOCK_E)
             valid, position = turn[None, :] < degree[:, None], begin[:, None] + turn[None, :]
-            value = tl.where(valid[:, :, None], ta.gather(score, position, valid, ACC, DEPTH, BLOCK_F), best)
-            value = tl.exp(value - best) * scale
+            value = ta.gather(score, position, valid, ACC, DEPTH, BLOCK_F) - best
+            value = tl.exp(tl.where(valid[:, :, None], value, 0.0)) * scale
             ta.scatter(out, position, valid, value, DEPTH, BLOCK_F)
 
 
