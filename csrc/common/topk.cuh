@@ -50,6 +50,20 @@ __device__ inline int64_t column_of(Key key) {
   return int64_t(uint64_t(~key & ((Key(1) << (4 * sizeof(Key))) - 1)));
 }
 
+__device__ inline int top_bit(uint64_t bits) { return 63 - __clzll(static_cast<long long>(bits)); }
+__device__ inline int top_bit(WideKey bits) {
+  const uint64_t high = uint64_t(bits >> 64);
+  return high != 0 ? 64 + top_bit(high) : top_bit(uint64_t(bits));
+}
+
+// The bits that are set in any lane.
+__device__ inline uint64_t any_lane(uint64_t bits) {
+  return fold_lanes<kWarp>(bits, [](uint64_t a, uint64_t b) { return a | b; });
+}
+__device__ inline WideKey any_lane(WideKey bits) {
+  return WideKey(any_lane(uint64_t(bits >> 64))) << 64 | any_lane(uint64_t(bits));
+}
+
 // Threads that select together: a warp, or a block of kBlock threads. place: how many before this thread have the flag,
 // and how many of all; what they read before it may be overwritten after it.
 struct WarpGroup {
@@ -58,6 +72,10 @@ struct WarpGroup {
   __device__ static int rank() { return lane_id(); }
   __device__ static void sync() { __syncwarp(); }
   __device__ static int sum(int mine) { return fold_lanes(mine); }
+  template <typename Key>
+  __device__ static Key any(Key bits) {
+    return any_lane(bits);
+  }
   __device__ static int place(bool flag, int& total) {
     __syncwarp();
     const unsigned flags = __ballot_sync(kAllLanes, flag);
@@ -75,18 +93,31 @@ struct BlockGroup {
     exclusive_block_sum(mine, total);
     return total;
   }
+  template <typename Key>
+  __device__ static Key any(Key bits) {
+    GPU_SHARED(Key, of_warps, [kBlock / kWarp]);
+    bits = any_lane(bits);
+    if (lane_id() == 0) of_warps[warp_id()] = bits;
+    __syncthreads();
+    for (int warp = 0; warp < kBlock / kWarp; ++warp) bits |= of_warps[warp];
+    return bits;
+  }
   __device__ static int place(bool flag, int& total) { return exclusive_block_sum(int(flag), total); }
 };
 
 // Brings the best of `count` keys to the front, at least k <= most and at most `most` < count of them, in any order,
 // and sets count to how many. Returns a number that k of them reach: a key that does not exceed it adds nothing. The
-// number is found bit by bit from the top, until it parts off few enough.
+// number is found bit by bit from the top, where keys differ, until it parts off few enough.
 template <typename Group, typename Key>
 __device__ inline Key keep_best(Key* keys, int& count, int k, int most) {
-  Group::sync();  // what other threads have put there
-  Key floor = 0;
-  for (int bit = 8 * sizeof(Key) - 1, above = count; above > most && bit >= 0; --bit) {
-    const Key trial = floor | Key(1) << bit;
+  Group::sync();    // what other threads have put there
+  Key varying = 0;  // bits in which keys differ
+  for (int i = Group::rank(); i < count; i += Group::kSize) varying |= keys[i] ^ keys[0];
+  varying = Group::any(varying);
+  Key floor = keys[0] & ~varying;
+  for (int above = count; above > most && varying != 0;) {
+    const Key bit = Key(1) << top_bit(varying), trial = floor | bit;
+    varying ^= bit;
     int mine = 0;
 #pragma unroll 2
     for (int i = Group::rank(); i < count; i += Group::kSize) mine += keys[i] >= trial ? 1 : 0;
