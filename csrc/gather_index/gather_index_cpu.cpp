@@ -1,4 +1,4 @@
-#include "../common/rows.h"
+#include "../common/gather.h"
 #include "../common/scatter.h"
 
 namespace graphkern {
@@ -27,24 +27,6 @@ bool gather_elements(const ScatterArgs& a, const T* x, T* out, int64_t begin, in
   return good;
 }
 
-// kBytes: of a row, 0 where it is not a common number.
-template <int64_t kBytes, typename I>
-bool gather_rows(const ScatterArgs& a, int64_t bytes, const char* x, char* out, int64_t begin, int64_t end) {
-  if constexpr (kBytes > 0) bytes = kBytes;
-  const I* index = static_cast<const I*>(a.index);
-  bool good = true;
-  for (int64_t e = begin; e < end; ++e) {
-    const bool inside = uint64_t(int64_t(index[e])) < uint64_t(a.num_rows);
-    good &= inside;
-    if (e + kPrefetchDistance < end) {
-      const int64_t ahead = index[e + kPrefetchDistance];
-      if (uint64_t(ahead) < uint64_t(a.num_rows)) prefetch(x + ahead * bytes, bytes);
-    }
-    std::memcpy(out + e * bytes, x + (inside ? int64_t(index[e]) : 0) * bytes, bytes);
-  }
-  return good;
-}
-
 template <typename I>
 bool gather(const ScatterArgs& a, int64_t value_bytes, const char* x, char* out, int64_t begin, int64_t end) {
   const auto elements = [&](auto value) {
@@ -57,12 +39,16 @@ bool gather(const ScatterArgs& a, int64_t value_bytes, const char* x, char* out,
     if (bytes == 4) return elements(uint32_t{});
     if (bytes == 8) return elements(uint64_t{});
   }
-  if (bytes == 16) return gather_rows<16, I>(a, bytes, x, out, begin, end);
-  if (bytes == 32) return gather_rows<32, I>(a, bytes, x, out, begin, end);
-  if (bytes == 64) return gather_rows<64, I>(a, bytes, x, out, begin, end);
-  if (bytes == 128) return gather_rows<128, I>(a, bytes, x, out, begin, end);
-  if (bytes == 256) return gather_rows<256, I>(a, bytes, x, out, begin, end);
-  return gather_rows<0, I>(a, bytes, x, out, begin, end);
+  const GatherArgs rows{
+      .is_64bit = a.is_64bit,
+      .index = a.index,
+      .x = x,
+      .hot = nullptr,
+      .slot = nullptr,
+      .num_rows = a.num_rows,
+      .num_hot = 0,
+      .row_bytes = bytes};
+  return copy_rows(rows, out, begin, end);
 }
 
 }  // namespace

@@ -15,13 +15,13 @@ Tensor gather_index_cuda(Tensor x, Tensor index) {
   const int64_t element_bytes = int64_t(x.element_size()), row_bytes = (columns > 1 ? 1 : x.size(2)) * element_bytes;
   const void* from = call.read<void>(x);
   void* to = write<void>(out);
-  const bool wide = row_bytes % 16 == 0 && is_aligned(from) && is_aligned(to);
   dispatch_index(index, [&](auto i) {
     using I = typename decltype(i)::type;
     const auto places = scatter_index(call.read<I>(index), batches, index.size(1), columns, x.size(1));
-    dispatch_word(wide ? 16 : element_bytes, [&](auto word) {
+    const IndexedRows<I> rows{places, Divisor(places.num_entries()), static_cast<const char*>(from), row_bytes};
+    dispatch_word(word_bytes(row_bytes, {from, to}), [&](auto word) {
       using Word = typename decltype(word)::type;
-      gather_index<Word>(call.stream(), places, from, to, repeats, row_bytes);
+      copy_rows<Word>(call.stream(), rows, to, repeats * places.num_entries(), row_bytes);
     });
   });
   Call::check_launch();

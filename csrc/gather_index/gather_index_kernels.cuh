@@ -1,33 +1,24 @@
-// The way back of a scatter: rows or values taken by an index. Values are only moved, so words stand for them.
+// The way back of a scatter: rows or values taken by an index.
 #pragma once
 
+#include "../common/gather.cuh"
 #include "../common/scatter.cuh"
 
 namespace graphkern::cuda {
 
-// out[b, e] = x[b, place of e]; 0 where the index is out of range. x: [repeats, G, words], out: [repeats, E, words];
-// see scatter.cuh.
-template <typename Word, typename I>
-__global__ void __launch_bounds__(kBlock, kBlocksPerSm) gather_words(
-    ScatterIndex<I> index, const Word* __restrict__ x, Word* __restrict__ out, int64_t repeats, Divisor entries,
-    Divisor words) {
-  const int64_t num_places = index.num_places();
-  for (int64_t i = first_item(); i < repeats * entries.value() * words.value(); i += item_stride()) {
-    const int64_t at = words.quotient(i), batch = entries.quotient(at);
-    const int64_t place = index.place(entries.remainder(at, batch));
-    const int64_t from = (batch * num_places + place) * words.value() + words.remainder(i, at);
-    out[i] = place < num_places ? x[from] : Word{};
-  }
-}
+// x: [repeats, G, row_bytes], where row_bytes are what an entry of the index stands for; see scatter.cuh.
+template <typename I>
+struct IndexedRows {
+  ScatterIndex<I> index;
+  Divisor entries;  // of the index
+  const char* x;
+  int64_t row_bytes;
 
-// row_bytes: of what an entry of the index stands for.
-template <typename Word, typename I>
-void gather_index(
-    Stream stream, const ScatterIndex<I>& index, const void* x, void* out, int64_t repeats, int64_t row_bytes) {
-  const int64_t words = row_bytes / int64_t(sizeof(Word)), entries = index.num_entries();
-  launch(
-      stream, repeats * entries * words, gather_words<Word, I>, index, static_cast<const Word*>(x),
-      static_cast<Word*>(out), repeats, Divisor(entries), Divisor(words));
-}
+  // Of an entry of [repeats, E]; null where the index is out of range.
+  __device__ const void* row(int64_t entry) const {
+    const int64_t batch = entries.quotient(entry), place = index.place(entries.remainder(entry, batch));
+    return place < index.num_places() ? x + (batch * index.num_places() + place) * row_bytes : nullptr;
+  }
+};
 
 }  // namespace graphkern::cuda

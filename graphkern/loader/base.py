@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from graphkern.loader.features import CachedFeatures
 from graphkern.loader.prefetch import in_order
 
 B = TypeVar("B")
@@ -127,10 +128,11 @@ def derived_seed(*numbers: int) -> int:
 
 
 def check_rows(rows: Any, name: str, size: int, of: str) -> None:
-    """rows is None or a Tensor with `size` rows, one for each of `of`. TypeError or ValueError otherwise."""
+    """rows is None, or a Tensor or CachedFeatures with `size` rows, one for each of `of`. TypeError or ValueError
+    otherwise."""
     if rows is None:
         return
-    if not isinstance(rows, Tensor):
+    if not isinstance(rows, Tensor | CachedFeatures):
         raise TypeError(f"{name} must be a Tensor but is {type(rows).__name__}")
-    if rows.dim() == 0 or rows.shape[0] != size:
+    if len(rows.shape) == 0 or rows.shape[0] != size:
         raise ValueError(f"{name} must have a row for each of {size} {of} but is {list(rows.shape)}")

@@ -11,6 +11,7 @@ from torch import Tensor
 from graphkern.csr import CSR
 from graphkern.loader.base import Loader, check_rows
 from graphkern.loader.batch import EdgeType, HeteroBatch
+from graphkern.loader.features import CachedFeatures
 from graphkern.loader.gather import take_rows
 from graphkern.loader.neighbor import node_numbers
 from graphkern.loader.pairs import Pairs
@@ -46,7 +47,7 @@ class HeteroNeighborLoader(Loader[HeteroBatch]):
         batch_size: int = 1024,
         shuffle: bool = False,
         drop_last: bool = False,
-        x: Mapping[str, Tensor] | None = None,
+        x: Mapping[str, Tensor | CachedFeatures] | None = None,
         y: Tensor | None = None,
         edge_attr: Mapping[EdgeType, Tensor] | None = None,
         num_threads: int = 1,
@@ -120,7 +121,7 @@ class HeteroLinkNeighborLoader(Loader[HeteroBatch]):
         batch_size: int = 1024,
         shuffle: bool = False,
         drop_last: bool = False,
-        x: Mapping[str, Tensor] | None = None,
+        x: Mapping[str, Tensor | CachedFeatures] | None = None,
         edge_attr: Mapping[EdgeType, Tensor] | None = None,
         num_threads: int = 1,
         prefetch: int = 2,
@@ -172,7 +173,7 @@ class _TypedData:
     def __init__(
         self,
         adjs: Mapping[EdgeType, CSR],
-        x: Mapping[str, Tensor] | None,
+        x: Mapping[str, Tensor | CachedFeatures] | None,
         edge_attr: Mapping[EdgeType, Tensor] | None,
     ) -> None:
         if not adjs:

@@ -11,6 +11,7 @@ from torch import Tensor
 from graphkern.csr import CSR
 from graphkern.loader.base import Loader, check_rows
 from graphkern.loader.batch import Batch
+from graphkern.loader.features import CachedFeatures
 from graphkern.loader.gather import take_rows
 from graphkern.loader.pairs import Pairs
 from graphkern.ops import _check, sample_neighbors
@@ -34,7 +35,7 @@ class LinkNeighborLoader(Loader[Batch]):
             that has both.
         batch_size: B positive pairs. shuffle: draw the order of the pairs anew each epoch. drop_last: leave out a last
             batch of fewer.
-        x: [N, ...], any dtype: each batch gets that of its nodes.
+        x: [N, ...], any dtype, or CachedFeatures: each batch gets that of its nodes.
         edge_attr: a row for each edge in the caller's edge order: each batch gets those of its edges.
         num_threads, prefetch, seed: as for NeighborLoader.
         replace, weight, edge_time, node_time, temporal, disjoint, labor: as for sample_neighbors.
@@ -59,7 +60,7 @@ class LinkNeighborLoader(Loader[Batch]):
         batch_size: int = 1024,
         shuffle: bool = False,
         drop_last: bool = False,
-        x: Tensor | None = None,
+        x: Tensor | CachedFeatures | None = None,
         edge_attr: Tensor | None = None,
         num_threads: int = 1,
         prefetch: int = 2,

@@ -11,6 +11,7 @@ from torch import Tensor
 from graphkern.csr import CSR, check_range
 from graphkern.loader.base import Loader, check_rows
 from graphkern.loader.batch import Batch
+from graphkern.loader.features import CachedFeatures
 from graphkern.loader.gather import take_rows
 from graphkern.ops import _check, sample_neighbors
 
@@ -26,7 +27,7 @@ class NeighborLoader(Loader[Batch]):
         seeds: [S] int32 or int64 nodes, or a bool mask [N]; None is all nodes. Those on a CUDA device are sampled
             by it, with adj there or in page-locked memory.
         batch_size: B. shuffle: draw the order of the seeds anew each epoch. drop_last: leave out a last batch of fewer.
-        x: [N, ...], y: [N, ...], any dtype: each batch gets x of its nodes and y of its seeds.
+        x: [N, ...], y: [N, ...], any dtype: each batch gets x of its nodes and y of its seeds. CachedFeatures too.
         edge_attr: a row for each edge in the caller's edge order: each batch gets those of its edges.
         num_threads: threads of this process that make batches in the background, each on one core; 0 makes a batch
             when it is asked for, on all cores.
@@ -50,7 +51,7 @@ class NeighborLoader(Loader[Batch]):
         batch_size: int = 1024,
         shuffle: bool = False,
         drop_last: bool = False,
-        x: Tensor | None = None,
+        x: Tensor | CachedFeatures | None = None,
         y: Tensor | None = None,
         edge_attr: Tensor | None = None,
         num_threads: int = 1,

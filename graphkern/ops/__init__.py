@@ -7,6 +7,7 @@ from graphkern.ops.counting_sort import COUNTING_SORT as COUNTING_SORT
 from graphkern.ops.edge_softmax import edge_softmax
 from graphkern.ops.gat_aggregate import gat_aggregate
 from graphkern.ops.gather_csr import gather_csr
+from graphkern.ops.gather_rows import gather_rows
 from graphkern.ops.gatv2_aggregate import gatv2_aggregate
 from graphkern.ops.induced_subgraph import InducedSubgraph, induced_subgraph
 from graphkern.ops.info_nce import info_nce
@@ -33,6 +34,7 @@ __all__ = [
     "edge_softmax",
     "gat_aggregate",
     "gather_csr",
+    "gather_rows",
     "gatv2_aggregate",
     "induced_subgraph",
     "info_nce",
