@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,7 +87,9 @@ def split(total: int, folder: Path, command: list[str]) -> int:
         env = os.environ | {"GPU_GATE_SHARE": f"{number}/{total}", "GPU_GATE_COUNTS": str(counts)}
         with log.open("w") as out:
             running.append((log, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env)))
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ends the others; what they wrote is still told
     codes = {log: process.wait() for log, process in running}
+    signal.signal(signal.SIGTERM, before)
     lines: list[str] = []
     summary: dict[str, int] = {}
     for log, code in codes.items():

@@ -55,7 +55,8 @@ def main() -> int:
             failures[str(row)] = f"{type(reason).__name__}: {reason}".splitlines()[0]
             continue
         failures |= {f"{row}, by {own}": reason for own, reason in result["failed"].items()}
-        done.append(result)
+        if given.smoke or "ms" in result:
+            done.append(result)
         if not given.smoke:
             report.write(done, failures, machine, given.out)
     if late:

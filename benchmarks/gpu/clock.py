@@ -60,7 +60,8 @@ class Clock:
         """Median seconds by name; all by turns, after a call of each that is not counted. Nothing where `smoke`."""
         if self.smoke:
             return {}
-        rounds, times = {}, {name: list[float]() for name in contenders}
+        rounds: dict[str, int] = {}
+        times: dict[str, list[float]] = {name: [] for name in contenders}
         for turn in range(-1, ROUNDS[1]):
             for name, contender in contenders.items():
                 if turn >= rounds.get(name, 0):

@@ -6,7 +6,6 @@ import json
 import math
 import platform
 import statistics
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,8 @@ TABLE = "Who serves an op where both are written is chosen by fill_in() in graph
 
 
 def about(clock: Clock) -> dict[str, Any]:
+    import triton
+
     device = torch.cuda.get_device_properties(0)
     return {
         "gpu": device.name,
@@ -51,7 +52,7 @@ def about(clock: Clock) -> dict[str, Any]:
         "copy GB/s": round(clock.copy_gbps(), 1),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        "triton": metadata.version("triton"),
+        "triton": triton.__version__,
         "python": platform.python_version(),
     }
 
@@ -79,11 +80,11 @@ def _winners(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     default = {row["group"]: row["default"] for row in rows}
     for row in rows:
         if set(OURS) <= row["ms"].keys():
-            ratios.setdefault(row["group"], []).append(row["ms"]["triton"] / row["ms"]["cuda"])
+            ratios.setdefault(row["group"], []).append(row["ms"][OURS[1]] / row["ms"][OURS[0]])
     lines = []
     for group, values in ratios.items():
         mean = statistics.geometric_mean(values)
-        winner = "cuda" if mean >= 1 else "triton"
+        winner = OURS[mean < 1]
         mark = "" if winner == default[group] else " (not the default)"
         spread = (f"{value:.2f}" for value in (mean, min(values), max(values)))
         lines.append((group, str(len(values)), *spread, default[group], winner + mark))

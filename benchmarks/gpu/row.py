@@ -154,7 +154,7 @@ def measure(row: Row, clock: Clock) -> dict[str, Any]:
     contenders, absent = _enter(work, ours, row.ops)
     failed = {own: absent.pop(own) for own in ours if own in absent}
     ready = [own for own in ours if own in contenders]
-    result = {"group": row.group, "case": row.case, "default": ours[0], "ours": ready, "failed": failed}
+    result: dict[str, Any] = {"group": row.group, "case": row.case, "default": ours[0], "ours": ready, "failed": failed}
     result |= {"peers": [name for name in contenders if name not in ours], "absent": absent}
     seconds = clock.race(contenders, by_host=work.edges is not None)
     if not seconds:
