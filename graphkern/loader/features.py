@@ -23,7 +23,7 @@ class CachedFeatures:
             its degree; None keeps the first C, for nodes that are in such an order (``CSR.reorder("degree")``).
         device: of the copies; None is that of x, which pays where x is a file.
     Raises: TypeError or ValueError for a wrong type, shape or number.
-    Cost: C rows and 4 N bytes on the device. No gradient.
+    Cost: C rows and 4 N bytes on the device; an x with gaps is copied once. No gradient.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class CachedFeatures:
         if score is not None and score.shape != x.shape[:1]:
             raise ValueError(f"score must be [{x.shape[0]}] but is {list(score.shape)}")
         device = x.device if device is None else torch.empty(0, device=device).device
-        x = x.detach()
+        x = x.detach().contiguous()
         if x.device != device and not is_within_reach(x, device):
             if x.device.type != "cpu":
                 raise ValueError(f"x is on {x.device}, where {device} does not read it")

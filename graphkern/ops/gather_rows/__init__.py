@@ -28,8 +28,9 @@ def gather_rows(x: Tensor, index: Tensor, hot: Tensor | None = None, slot: Tenso
     Returns: [n, ...], dtype of x, on the device of index.
     Raises: TypeError for a dtype; ValueError for a shape or device, or (CPU) for an index not in [0, N) or a slot not
         below C. CUDA gives zeros there: to find it would make each call wait for the device.
-    Cost: reads n rows and writes them. An x in memory with gaps is copied whole. No gradient: features are data; rows
-        that learn are looked up by ``torch.nn.functional.embedding``.
+    Cost: reads n rows and writes them. An x with gaps is copied whole; page-locked for a device it must have none
+        (RuntimeError). No gradient: features are data; rows that learn are looked up by
+        ``torch.nn.functional.embedding``.
     Source: Min et al. 2021 (arXiv:2103.03330), features read from host memory by the device.
     """
     _validate(x, index, hot, slot)
