@@ -192,26 +192,18 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
     score_heavy_users(const RankArguments<I> a, unsigned* hits, double* parts) {
   GPU_SHARED(double, sums, [kMaxCuts * kMetrics]);
   GPU_SHARED(unsigned, bits, [kWindowWords]);
-  GPU_SHARED(int64_t, heavy, [kBlock]);
   Account<I> account(a, sums);  // of the first warp
   const int64_t depth = a.cuts.depth();
   unsigned* own = hits + blockIdx.x * ((depth + kWarp - 1) / kWarp);
   for (int64_t group = blockIdx.x; group < a.num_groups(); group += gridDim.x) {
     const int64_t end = a.group_begin(group + 1);
     if (warp_id() == 0) account.open();
-    for (int64_t first = a.group_begin(group); first < end; first += kBlock) {
-      const int64_t mine = first + threadIdx.x;
-      const bool is_heavy = mine < end && a.degree(mine) > kWarp;
-      int count;
-      const int at = exclusive_block_sum(int(is_heavy), count);
-      if (is_heavy) heavy[at] = mine;
-      __syncthreads();
-      for (int i = 0; i < count; ++i) {
-        const int64_t user = heavy[i];
-        const int64_t num_test =
-            find_hits(a.indices + a.indptr[user], a.degree(user), a.topk + user * a.num_ranks, depth, bits, own);
-        if (warp_id() == 0) account.add(user, num_test, [&](int64_t begin) { return own[begin / kWarp]; });
-      }
+    for (int64_t user = a.group_begin(group); user < end; ++user) {
+      const int64_t degree = a.degree(user);
+      if (degree <= kWarp) continue;
+      const int64_t num_test =
+          find_hits(a.indices + a.indptr[user], degree, a.topk + user * a.num_ranks, depth, bits, own);
+      if (warp_id() == 0) account.add(user, num_test, [&](int64_t begin) { return own[begin / kWarp]; });
     }
     if (warp_id() == 0) account.close(parts + group * (a.cuts.width() + 1));
   }
