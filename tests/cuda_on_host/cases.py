@@ -1,4 +1,4 @@
-"""Runs the contract's cases on the played device: python cases.py LIBRARY RESULTS [--remove] [op ...]
+"""Runs the contract's cases on the played device: python cases.py LIBRARY RESULTS [--every-dtype] [--remove] [op ...]
 
 A process of its own for each build: the asan build needs its runtime loaded first, and a process can register a kernel
 once. Writes outcomes as JSON.
@@ -125,23 +125,25 @@ def _unaligned(t: Tensor) -> Tensor:
     return held[1:].view(t.shape).copy_(t)
 
 
-def runs(ops: Sequence[str]) -> Iterator[Run]:
-    """Every suite whose main op is among ops, every case but those to time, every value dtype and schedule.
+def runs(ops: Sequence[str], every_dtype: bool) -> Iterator[Run]:
+    """Every suite whose main op is among ops, every case but those to time, every schedule.
 
-    The index dtypes take turns.
+    every_dtype: with each schedule in all value dtypes, the index dtypes taking turns; else all take turns.
     """
     for suite in suites():
         if suite.ops[0] not in ops:
             continue
-        for case in (case for case in suite.cases if not case.bench):
+        for number, case in enumerate(case for case in suite.cases if not case.bench):
             takes_values = bool(_floats(case.arguments(torch.float32)))
-            dtypes = tuple(TOLERANCE) if takes_values else (torch.float32,)
-            for number, (dtype, schedule) in enumerate(itertools.product(dtypes, SCHEDULES)):
-                index_dtypes = (torch.int64, torch.int32) if takes_values else (torch.int64,) * 2
-                turn = index_dtypes[number % 2]
-                yield Run(suite, case, dtype, turn, schedule)
+            every = [*itertools.product(TOLERANCE if takes_values else (torch.float32,), (torch.int64, torch.int32))]
+            for turn, schedule in enumerate(SCHEDULES, number):
                 if not takes_values:
-                    yield Run(suite, case, dtype, torch.int32, schedule)
+                    dtypes = every
+                elif every_dtype:
+                    dtypes = every[turn % 2 :: 2]
+                else:
+                    dtypes = [every[3 * turn % len(every)]]
+                yield from (Run(suite, case, *pair, schedule) for pair in dtypes)
 
 
 class Passed(NamedTuple):
@@ -152,9 +154,9 @@ class Passed(NamedTuple):
     sites: set[str]
 
 
-def check(device: Device, ops: Sequence[str]) -> tuple[list[dict[str, Any]], list[Passed]]:
+def check(device: Device, ops: Sequence[str], every_dtype: bool) -> tuple[list[dict[str, Any]], list[Passed]]:
     outcomes, passed = [], []
-    for run in [*runs(ops), *refusals(ops)]:
+    for run in [*runs(ops, every_dtype), *refusals(ops)]:
         device.schedule(run.schedule)
         device.served.clear()
         before, start = device.sites(), time.monotonic()
@@ -199,7 +201,7 @@ def main(library: str, results: str, *arguments: str) -> None:
     device = Device(Path(library))
     ops = [argument for argument in arguments if not argument.startswith("--")]
     with device.serving():
-        outcomes, passed = check(device, ops or device.ops)
+        outcomes, passed = check(device, ops or device.ops, "--every-dtype" in arguments)
         removed = remove_each(device, passed) if "--remove" in arguments else []
     Path(results).write_text(json.dumps({"runs": outcomes, "removed": removed}))
 
