@@ -41,13 +41,13 @@ def softmax_kernel(
             ta.store_own(top, pair, real, best, DEPTH, BLOCK_F)
             ta.store_own(total, pair, real, whole, DEPTH, BLOCK_F)
         best, whole = tl.expand_dims(best, 1), tl.expand_dims(whole, 1)
-    scale = 1.0 / tl.where(whole == 0, 1.0, whole)
+    whole = tl.where(whole == 0, 1.0, whole)
     if MODE != SUMS:
         for start in range(0, tl.max(degree), BLOCK_E):
             turn = start + tl.arange(0, BLOCK_E)
             valid, position = turn[None, :] < degree[:, None], begin[:, None] + turn[None, :]
             value = ta.gather(score, position, valid, ACC, DEPTH, BLOCK_F) - best
-            value = tl.exp(tl.where(valid[:, :, None], value, 0.0)) * scale
+            value = tl.exp(tl.where(value > 0, 0.0, value)) / whole  # above 0 only where there is no edge
             ta.scatter(out, position, valid, value, DEPTH, BLOCK_F)
 
 
