@@ -28,8 +28,8 @@ def bpr_loss(user: Tensor, item: Tensor, u: Tensor, i: Tensor, j: Tensor, *, spa
     Raises: TypeError for a dtype; ValueError for a wrong shape or device, or (CPU, eager) an index out of range;
         NotImplementedError for sparse under torch.compile.
     Cost: reads 3 B D values forward and backward, keeps one number a triple; dense gradients write (U + I) D values,
-        sparse ones at most 3 B D; 16 bytes for each row named by a triple while gradients are made. Rows add their
-        gradients in the order of the batch. Differentiable once, in user and item.
+        sparse ones at most 3 B D; 16 bytes (on CUDA 24) for each row named by a triple while gradients are made. Rows
+        add their gradients in the order of the batch. Differentiable once, in user and item.
     Source: Rendle et al. 2009, BPR-Opt (arXiv:1205.2618).
     """
     _pairs.tables(user, item, sparse)
