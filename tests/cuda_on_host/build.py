@@ -61,7 +61,7 @@ def build(name: str, folder: Path, files: Sequence[Path]) -> Path:
     prefix, text = folder / "prefix.h", (HERE / "device" / "prefix.h").read_text()
     if not prefix.exists() or prefix.read_text() != text:
         prefix.write_text(text)
-    done = subprocess.run(["ninja", "-C", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(["ninja", "-j2", "-C", str(folder)], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"the {name} build failed:\n{done.stdout[-6000:]}")
     return folder / "libkernels.so"

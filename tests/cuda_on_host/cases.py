@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import sys
 import time
 import warnings
@@ -178,11 +179,15 @@ def check(device: Device, ops: Sequence[str], every_dtype: bool) -> tuple[list[d
     return outcomes, passed
 
 
+CHILD_SECONDS = 120
+
+
 def _in_child(check: Callable[[], str | None]) -> str | None:
-    """What a check says in a copy of this process: without its barrier a kernel may write anywhere."""
+    """What a check says in a copy of this process: without its barrier a kernel may write anywhere, or never end."""
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(CHILD_SECONDS)
         os.write(sender, (check() or "").encode())
         os._exit(0)
     os.close(sender)

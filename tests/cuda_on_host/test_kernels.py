@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from graphkern.ops._case import suites
 
 from ..tested import registered
-from . import build, run
+from . import build
 
 pytestmark = [
     pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler (g++ or $CXX)"),
@@ -22,19 +22,15 @@ pytestmark = [
         reason="the compiler has no AddressSanitizer runtime",
     ),
 ]
-WITH_KERNELS = {path.parent.name for path in build.sources()}
-FUNCTIONS = [suite.name for suite in suites() if suite.ops[0] in WITH_KERNELS]
+KERNELS = registered("csrc/*/*_cuda.cu")
+FUNCTIONS = [suite.name for suite in suites() if suite.ops[0] in KERNELS]
 NEED_RUN = re.compile(r"(__syncthreads|__syncwarp|atomic[A-Z]\w+)\(")
 
 
 @pytest.fixture(scope="module")
-def ran() -> dict[str, dict[str, list[dict[str, Any]]]]:
+def ran(host_runs: Future) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """What each build said of every case, and the race build with each barrier and atomic taken away."""
-    libraries = {name: run.prepare(name) for name in build.BUILDS}
-    with ThreadPoolExecutor(2) as pool:
-        names = sorted(libraries, reverse=True)  # race first, which takes longest
-        jobs = {name: pool.submit(run.outcomes, libraries[name], name, name == "race") for name in names}
-        return {name: job.result() for name, job in jobs.items()}
+    return host_runs.result()
 
 
 @pytest.mark.parametrize("name", list(build.BUILDS))
@@ -50,7 +46,7 @@ def test_matches_reference(ran: dict, function: str, name: str, record_property:
 
 def test_every_kernel_ran(ran: dict) -> None:
     for name in build.BUILDS:
-        assert {op for outcome in ran[name]["runs"] for op in outcome["served"]} == registered("csrc/*/*_cuda.cu")
+        assert {op for outcome in ran[name]["runs"] for op in outcome["served"]} == KERNELS
 
 
 def test_no_barrier_or_atomic_can_go(ran: dict) -> None:

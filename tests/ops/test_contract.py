@@ -69,11 +69,12 @@ def _serving(
         yield
 
 
-def _dtypes(suite: Suite) -> list[torch.dtype]:
-    takes_values = any(
-        isinstance(t, Tensor) and t.is_floating_point() for t in _leaves(suite.cases[0].arguments(torch.float32))
-    )
-    return list(TOLERANCE) if takes_values else [torch.float32]
+def _dtypes(suite: Suite, case: Case, implementation: str, device: str) -> list[torch.dtype]:
+    """All; in Triton's interpreter, whose cost goes by the operation, two that take turns over the cases."""
+    if not _floats(suite.cases[0].arguments(torch.float32)):
+        return [torch.float32]
+    every = list(TOLERANCE)
+    return every[suite.cases.index(case) % 2 :: 2] if (implementation, device) == ("triton", "cpu") else every
 
 
 def _leaves(tree: Any) -> list:
@@ -121,7 +122,7 @@ def test_matches_reference(suite, case: Case, implementation, device, index_dtyp
     What is computed from indices alone is float64, and NaN where it is undefined.
     """
     record_property("contract", (suite.name, case.name, implementation))
-    for dtype in _dtypes(suite):
+    for dtype in _dtypes(suite, case, implementation, device):
         arguments = case.arguments(dtype, index_dtype, device)
         takes_values = bool(_floats(arguments))
         with _serving(suite, implementation, device):
@@ -140,7 +141,7 @@ def test_matches_reference(suite, case: Case, implementation, device, index_dtyp
 )
 def test_gradients_match_reference(suite, case, implementation, device):
     """Gradients in every dtype against autograd through the reference in float64."""
-    for dtype in _dtypes(suite):
+    for dtype in _dtypes(suite, case, implementation, device):
         arguments = _with_grad(case.arguments(dtype, torch.int64, device))
         with _serving(suite, implementation, device):
             gradients = _gradients(suite, arguments)

@@ -1,0 +1,36 @@
+"""Host runs take minutes of one core: they begin with the session, and the tests that look at them come last."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from . import build, run
+
+RUNS = pytest.StashKey[Future]()
+
+
+def _run_all() -> dict[str, Any]:
+    """What cases.py says of each build."""
+    libraries = {name: run.prepare(name) for name in build.BUILDS}
+    with ThreadPoolExecutor(2) as pool:
+        names = sorted(libraries, reverse=True)  # race first, which takes longest
+        jobs = {name: pool.submit(run.outcomes, libraries[name], name, name == "race") for name in names}
+        return {name: job.result() for name, job in jobs.items()}
+
+
+def pytest_collection_modifyitems(config, items):
+    waiting = [item for item in items if "host_runs" in getattr(item, "fixturenames", ())]
+    items[:] = [item for item in items if item not in set(waiting)] + waiting
+    can_run = build.COMPILER is not None and build.runtime_library("libasan.so") is not None
+    if waiting and can_run and not config.option.collectonly:
+        pool = ThreadPoolExecutor(1)
+        config.stash[RUNS] = pool.submit(_run_all)
+        pool.shutdown(wait=False)
+
+
+@pytest.fixture(scope="session")
+def host_runs(pytestconfig: pytest.Config) -> Future:
+    return pytestconfig.stash[RUNS]
