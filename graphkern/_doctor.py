@@ -83,7 +83,7 @@ def _why_not(op: Op) -> str:
 
 def _tested() -> list[str]:
     record = json.loads(TESTED.read_text())
-    rows = [("op", *IMPLEMENTATIONS)]
+    rows: list[tuple[str, ...]] = [("op", *IMPLEMENTATIONS)]
     for name, op in OPS.items():
         rows.append((name, *(_cell(op, record[name].get(each), each) for each in IMPLEMENTATIONS)))
     every = {test for tests in record.values() for names in tests.values() for test in names}

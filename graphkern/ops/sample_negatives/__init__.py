@@ -22,9 +22,9 @@ def sample_negatives(adj: CSR, rows: Tensor, num: int, seed: int = 0) -> Tensor:
         rows: [R] int32 or int64, each in [0, N). A repeated row gets draws of its own.
         num: draws a row.
         seed: any int64; the result is a function of the arguments alone, whatever the number of threads.
-    Returns: [R, num] index dtype of adj.
-    Raises: TypeError for a dtype; ValueError for a row out of range, a negative num, a row that has every column, 2^32
-        columns or more.
+    Returns: [R, num] index dtype of adj. On CUDA, where nobody waits to see it, -1 for a row that has every column.
+    Raises: TypeError for a dtype; ValueError for a row out of range, a negative num, a row that has every column (not
+        on CUDA), 2^32 columns or more.
     Cost: O(log of its columns) a draw: draws r below the number of absent columns and finds the r-th of them. The first
         call on a graph builds `column_sets`, unless its rows are sorted (see there); without them each call sorts rows
         that need it. No gradient.
