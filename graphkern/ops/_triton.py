@@ -101,6 +101,11 @@ class Tile(NamedTuple):
         return {"BLOCK_M": self.m, "BLOCK_N": self.n}
 
 
+def tile(m: int, n: int) -> Tile:
+    """With at most 32 x 32 values of two operands a warp."""
+    return Tile(m, n, max(1, triton.next_power_of_2(m + n) // 32))
+
+
 def programs(count: int) -> Iterator[tuple[int, int]]:
     """(first, number) of each launch of so many programs along the first axis."""
     for first in range(0, count, MAX_GRID):

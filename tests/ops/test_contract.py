@@ -43,6 +43,15 @@ def _kernels(suite: Suite) -> list[tuple[str, str]]:
     return [(implementation, device) for implementation, device in _servings(suite) if implementation != "reference"]
 
 
+def _quick(suite: Suite) -> list[tuple[str, str]]:
+    """Without Triton's interpreter: what does not depend on sizes is seen on small cases there."""
+    return [serving for serving in _kernels(suite) if serving != ("triton", "cpu")]
+
+
+def _interpreted(suite: Suite) -> list[tuple[str, str]]:
+    return [serving for serving in _kernels(suite) if serving == ("triton", "cpu")]
+
+
 def _native(suite: Suite) -> list[tuple[str, str]]:
     """The default of each device, which the slower checks run on."""
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -259,7 +268,8 @@ def _strided(t: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(
     ("suite", "case", "implementation", "device"),
-    _matrix(_kernels, lambda suite, case: not case.bench and _floats(case.arguments(torch.float32))),
+    _matrix(_quick, lambda suite, case: not case.bench and _floats(case.arguments(torch.float32)))
+    + _matrix(_interpreted, lambda suite, case: case.tiny or case is suite.cases[0]),
 )
 def test_strides_do_not_matter(suite, case, implementation, device):
     arguments = case.arguments(torch.float32, torch.int64, device)
@@ -273,7 +283,10 @@ def test_strides_do_not_matter(suite, case, implementation, device):
             _same_bits(_gradients(suite, strided), _gradients(suite, plain))
 
 
-@pytest.mark.parametrize(("suite", "case", "implementation", "device"), _matrix(_kernels))
+@pytest.mark.parametrize(
+    ("suite", "case", "implementation", "device"),
+    _matrix(_quick) + _matrix(_interpreted, lambda suite, case: case.tiny or case is suite.cases[0]),
+)
 def test_every_output_is_written(suite, case, implementation, device):
     """With fresh memory filled by NaN (or the largest integer) the results are the same."""
     arguments = case.arguments(torch.float32, torch.int64, device)

@@ -136,6 +136,7 @@ INFO_NCE = Op(
     fake=_fake,
     backward=_backward,
     setup_context=_setup,
+    triton="graphkern.ops.info_nce.triton:info_nce",
 )
 INFO_NCE_BACKWARD = Op(
     "info_nce_backward",
@@ -143,4 +144,5 @@ INFO_NCE_BACKWARD = Op(
     " Tensor lse, Tensor lse_key) -> (Tensor, Tensor, Tensor, Tensor)",
     reference=reference.info_nce_backward,
     fake=_fake_backward,
+    triton="graphkern.ops.info_nce.triton:info_nce_backward",
 )

@@ -31,7 +31,7 @@ def find_tile(indptr, num_segments, tile, SIZE: tl.constexpr):
 
 
 # A program owns BLOCK_M rows of one segment and BLOCK_N features.
-@triton.jit
+@triton.jit(do_not_specialize=["first_tile", "num_segments"])
 def matmul_kernel(
     x,
     indptr,
@@ -75,7 +75,7 @@ def matmul_kernel(
 
 # A program owns ROWS rows of one segment and BLOCK_M x BLOCK_N values of the result. A segment of more rows has its
 # sums in partial, from 2 * (indptr[s] // ROWS) on: segments that long do not overlap there.
-@triton.jit
+@triton.jit(do_not_specialize=["first_tile", "num_segments"])
 def outer_kernel(
     x,
     indptr,
@@ -122,7 +122,7 @@ def outer_kernel(
 
 
 # A program owns WIDTH values of one segment, whose partial sums it adds up if there are several.
-@triton.jit
+@triton.jit(do_not_specialize=["first_program"])
 def merge_kernel(
     indptr,
     partial,
@@ -151,24 +151,19 @@ def merge_kernel(
         tl.store(out + segment * size + entry, total.to(out.dtype.element_ty), mask=entry < size)
 
 
-def _tile(m: int, n: int) -> _triton.Tile:
-    """With at most 32 values of the operands a thread at a time."""
-    return _triton.Tile(m, n, max(1, triton.next_power_of_2(m + n) // 32))
-
-
 def _matmul_tiles(length: int, num_segments: int, f_out: int) -> list[_triton.Tile]:
     """The first has as many rows as an average segment."""
     average = length // max(num_segments, 1)
     if _triton.interpreted():
-        return [_tile(_triton.width(4 * average, 512), _triton.width(f_out, 512))]
+        return [_triton.tile(_triton.width(4 * average, 512), _triton.width(f_out, 512))]
     rows = dict.fromkeys((_triton.width(average, 64), 16, 32, 64, 128))
-    return [_tile(m, _triton.width(f_out, 64)) for m in rows]
+    return [_triton.tile(m, _triton.width(f_out, 64)) for m in rows]
 
 
 def _outer_tiles(f_in: int, f_out: int) -> list[_triton.Tile]:
     most = (512,) if _triton.interpreted() else (64, 32)
     sizes = dict.fromkeys((_triton.width(f_in, block), _triton.width(f_out, block)) for block in most)
-    return [_tile(m, n) for m, n in sizes]
+    return [_triton.tile(m, n) for m, n in sizes]
 
 
 def _depth(length: int) -> int:
@@ -249,9 +244,9 @@ def variants() -> Iterator[_triton.Variant]:
         flags = {"OPERAND": _triton.operand(value), "ACC": acc, "DEPTH": DEPTH}
         graph = {"indptr": index}
         dense, upstream = dict.fromkeys(("x", "weight", "out"), value), dict.fromkeys(("x", "grad", "out"), value)
-        for tile in (_tile(16, 16), _tile(16, 64), _tile(128, 64)):
+        for tile in (_triton.tile(16, 16), _triton.tile(16, 64), _triton.tile(128, 64)):
             yield _triton.Variant(matmul_kernel, graph | dense, flags | tile.flags(), tile.num_warps)
-        for tile in (_tile(16, 64), _tile(32, 32), _tile(64, 64)):
+        for tile in (_triton.tile(16, 64), _triton.tile(32, 32), _triton.tile(64, 64)):
             more = {"ROWS": ROWS} | tile.flags()
             pointers = graph | upstream | {"partial": wide}
             yield _triton.Variant(outer_kernel, pointers, flags | more, tile.num_warps)
