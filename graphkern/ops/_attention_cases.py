@@ -25,7 +25,7 @@ def attention_suite(
             Case("tiny-heads", make(5, 6, 14, 3, 2, dropout_p=0.3, seed=5), tiny=True),
             Case("hub", make(40, 30, 300, 4, 16, hub=5000)),
             Case("hub-dropout", make(40, 30, 300, 1, 9, hub=5000, dropout_p=0.6, seed=-7)),
-            Case("hub-source", make(9000, 3, 20_000, 2, 8, dropout_p=0.1)),
+            Case("hub-source", make(3000, 3, 8000, 2, 8, dropout_p=0.1)),
             Case("power-law", make(300, 200, 3000, 1, 70)),
             Case("power-law-heads", make(200, 300, 2000, 8, 9, dropout_p=0.5, seed=2**40)),
             Case("power-law-narrow", make(200, 300, 2000, 16, 3, **narrow)),

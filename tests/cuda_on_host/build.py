@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import torch
 
 HERE = Path(__file__).parent
@@ -54,6 +56,16 @@ def runtime_library(name: str) -> str | None:
     return path if Path(path).is_absolute() else None
 
 
+def why_not() -> str | None:
+    """Why the builds cannot be made here, or None where they can."""
+    if COMPILER is None:
+        return "no C++ compiler (g++ or $CXX)"
+    return None if runtime_library("libasan.so") else "the compiler has no AddressSanitizer runtime"
+
+
+NEEDS_COMPILER = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+
+
 def build(name: str, folder: Path, files: Sequence[Path]) -> Path:
     """The library of one build with the launchers in files; compiles what changed since the last time."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +73,9 @@ def build(name: str, folder: Path, files: Sequence[Path]) -> Path:
     prefix, text = folder / "prefix.h", (HERE / "device" / "prefix.h").read_text()
     if not prefix.exists() or prefix.read_text() != text:
         prefix.write_text(text)
-    done = subprocess.run(["ninja", "-j2", "-C", str(folder)], capture_output=True, text=True)
+    beside_python = Path(sys.executable).with_name("ninja")
+    ninja = str(beside_python) if beside_python.exists() else "ninja"
+    done = subprocess.run([ninja, "-j2", "-C", str(folder)], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"the {name} build failed:\n{done.stdout[-6000:]}")
     return folder / "libkernels.so"

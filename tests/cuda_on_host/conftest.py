@@ -24,8 +24,7 @@ def _run_all() -> dict[str, Any]:
 def pytest_collection_modifyitems(config, items):
     waiting = [item for item in items if "host_runs" in getattr(item, "fixturenames", ())]
     items[:] = [item for item in items if item not in set(waiting)] + waiting
-    can_run = build.COMPILER is not None and build.runtime_library("libasan.so") is not None
-    if waiting and can_run and not config.option.collectonly:
+    if waiting and build.why_not() is None and not config.option.collectonly:
         pool = ThreadPoolExecutor(1)
         config.stash[RUNS] = pool.submit(_run_all)
         pool.shutdown(wait=False)

@@ -6,12 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from concurrent.futures import Future
 
 import pytest
 
 from . import build, run
 
-pytestmark = pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler (g++ or $CXX)")
+pytestmark = build.NEEDS_COMPILER
 
 ALWAYS = {
     "divergent_barrier": "others wait at",
@@ -69,10 +70,9 @@ print(json.dumps(said))
 
 
 @pytest.mark.parametrize("name", list(build.BUILDS))
-def test_planted_faults_are_seen(name: str) -> None:
-    if name == "asan" and build.runtime_library("libasan.so") is None:
-        pytest.skip("the compiler has no AddressSanitizer runtime")
-    library = build.build(name, run.FOLDER / f"faults-{name}", [])
+def test_planted_faults_are_seen(host_runs: Future, name: str) -> None:
+    host_runs.result()  # made the library
+    library = run.prepare(name)
     command = [sys.executable, "-c", SCRIPT, str(library), *PLANTED[name], "sound"]
     done = subprocess.run(command, env=build.environment(name), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -15,13 +15,7 @@ from graphkern.ops._case import suites
 from ..tested import registered
 from . import build
 
-pytestmark = [
-    pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler (g++ or $CXX)"),
-    pytest.mark.skipif(
-        build.COMPILER is not None and build.runtime_library("libasan.so") is None,
-        reason="the compiler has no AddressSanitizer runtime",
-    ),
-]
+pytestmark = build.NEEDS_COMPILER
 KERNELS = registered("csrc/*/*_cuda.cu")
 FUNCTIONS = [suite.name for suite in suites() if suite.ops[0] in KERNELS]
 NEED_RUN = re.compile(r"(__syncthreads|__syncwarp|atomic[A-Z]\w+)\(")

@@ -78,12 +78,15 @@ def _serving(
         yield
 
 
-def _dtypes(suite: Suite, case: Case, implementation: str, device: str) -> list[torch.dtype]:
-    """All; in Triton's interpreter, whose cost goes by the operation, two that take turns over the cases."""
+def _dtypes(suite: Suite, case: Case, implementation: str, device: str, index_dtype=torch.int64) -> list[torch.dtype]:
+    """All; in Triton's interpreter, whose cost goes by the operation, they take turns over the cases: two with int64
+    indices, another with int32."""
     if not _floats(suite.cases[0].arguments(torch.float32)):
         return [torch.float32]
-    every = list(TOLERANCE)
-    return every[suite.cases.index(case) % 2 :: 2] if (implementation, device) == ("triton", "cpu") else every
+    every, turn = list(TOLERANCE), suite.cases.index(case)
+    if (implementation, device) != ("triton", "cpu"):
+        return every
+    return every[turn % 2 :: 2] if index_dtype == torch.int64 else [every[(turn + 1) % 4]]
 
 
 def _leaves(tree: Any) -> list:
@@ -131,7 +134,7 @@ def test_matches_reference(suite, case: Case, implementation, device, index_dtyp
     What is computed from indices alone is float64, and NaN where it is undefined.
     """
     record_property("contract", (suite.name, case.name, implementation))
-    for dtype in _dtypes(suite, case, implementation, device):
+    for dtype in _dtypes(suite, case, implementation, device, index_dtype):
         arguments = case.arguments(dtype, index_dtype, device)
         takes_values = bool(_floats(arguments))
         with _serving(suite, implementation, device):

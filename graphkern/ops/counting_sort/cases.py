@@ -24,7 +24,7 @@ SUITE = Suite(
         Case("tiny", _make(10, 4)),
         Case("one-bin", _make(50, 1)),
         Case("sparse-bins", _make(100, 5000)),
-        Case("in-chunks", _make(300_000, 100)),
+        Case("in-chunks", _make(140_000, 100)),
         Case("empty", _make(0, 3)),
         Case("nothing", _make(0, 0)),
         Case("1M-in-100k", _make(1_000_000, 100_000), bench=True),
