@@ -1,4 +1,4 @@
-"""Runs the contract's cases on the played device: python cases.py LIBRARY RESULTS [--every-dtype] [--remove] [op ...]
+"""Runs the contract's cases on the played device: python cases.py LIBRARY RESULTS [--more] [--remove] [op ...]
 
 A process of its own for each build: the asan build needs its runtime loaded first, and a process can register a kernel
 once. Writes outcomes as JSON.
@@ -55,12 +55,16 @@ class Run(NamedTuple):
         tolerance = TOLERANCE[self.dtype if takes_values else torch.float64]
         for result, want in zip(got, self._expected()[0], strict=True):
             torch.testing.assert_close(result.to(want.dtype), want, **tolerance, equal_nan=not takes_values)
-        if self.suite.differentiable:
-            for result, want in zip(
-                _gradients(self.suite, _with_grad(self.arguments())), self._expected()[1], strict=True
-            ):
-                scale = max(1.0, float(want.abs().max()) if want.numel() else 1.0)
-                torch.testing.assert_close(result.double() / scale, want / scale, **tolerance)
+        gradients = self._gradients(self.arguments())
+        for result, want in zip(gradients, self._expected()[1], strict=True):
+            scale = max(1.0, float(want.abs().max()) if want.numel() else 1.0)
+            torch.testing.assert_close(result.double() / scale, want / scale, **tolerance)
+
+    def _gradients(self, arguments: tuple[tuple, dict]) -> list[Tensor]:
+        """Of tiny cases the second ones too, as often as the op is differentiable."""
+        first = _gradients(self.suite, _with_grad(arguments)) if self.suite.differentiable else []
+        twice = self.suite.differentiable >= 2 and self.case.tiny
+        return first + (_second_gradients(self.suite, arguments) if twice else [])
 
     def _expected(self) -> tuple[list[Tensor], list[Tensor]]:
         """Of the reference in float64; the same for all schedules."""
@@ -69,7 +73,7 @@ class Run(NamedTuple):
             arguments = _map_floats(Tensor.double, self.case.arguments(self.dtype, self.index_dtype))
             with graphkern.use("reference", *self.suite.ops):
                 results = _results(_call(self.suite, arguments))
-                gradients = _gradients(self.suite, _with_grad(arguments)) if self.suite.differentiable else []
+                gradients = self._gradients(arguments)
             _EXPECTED[key] = (results, gradients)
         return _EXPECTED[key]
 
@@ -122,15 +126,28 @@ def refusals(ops: Sequence[str]) -> Iterator[Refusal]:
 _EXPECTED: dict[tuple, tuple[list[Tensor], list[Tensor]]] = {}
 
 
+def _second_gradients(suite: Suite, arguments: tuple[tuple, dict]) -> list[Tensor]:
+    """Gradients of the sum of the squared gradients, for the inputs and the cotangent; 0 where there is none."""
+    arguments = _with_grad(arguments)
+    inputs = _floats(arguments)
+    out = _call(suite, arguments)
+    cotangent = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).reshape(out.shape).to(out.dtype)
+    cotangent.requires_grad_()
+    first = torch.autograd.grad(out, inputs, cotangent, create_graph=True)
+    asked = [*inputs, cotangent]
+    second = torch.autograd.grad(sum(g.square().sum() for g in first), asked, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(asked, second, strict=True)]
+
+
 def _unaligned(t: Tensor) -> Tensor:
     held = t.new_empty(t.numel() + 1)
     return held[1:].view(t.shape).copy_(t)
 
 
-def runs(ops: Sequence[str], every_dtype: bool) -> Iterator[Run]:
+def runs(ops: Sequence[str], more: bool) -> Iterator[Run]:
     """Every suite whose main op is among ops, every case but those to time, every schedule.
 
-    every_dtype: with each schedule in all value dtypes, the index dtypes taking turns; else all take turns.
+    Value and index dtypes take turns over cases and schedules; more: two of them each time.
     """
     for suite in suites():
         if suite.ops[0] not in ops:
@@ -139,13 +156,8 @@ def runs(ops: Sequence[str], every_dtype: bool) -> Iterator[Run]:
             takes_values = bool(_floats(case.arguments(torch.float32)))
             every = [*itertools.product(TOLERANCE if takes_values else (torch.float32,), (torch.int64, torch.int32))]
             for turn, schedule in enumerate(SCHEDULES, number):
-                if not takes_values:
-                    dtypes = every
-                elif every_dtype:
-                    dtypes = every[turn % 2 :: 2]
-                else:
-                    dtypes = [every[3 * turn % len(every)]]
-                yield from (Run(suite, case, *pair, schedule) for pair in dtypes)
+                for again in range(2 if more else 1):
+                    yield Run(suite, case, *every[(3 * turn + again) % len(every)], schedule)
 
 
 class Passed(NamedTuple):
@@ -156,9 +168,9 @@ class Passed(NamedTuple):
     sites: set[str]
 
 
-def check(device: Device, ops: Sequence[str], every_dtype: bool) -> tuple[list[dict[str, Any]], list[Passed]]:
+def check(device: Device, ops: Sequence[str], more: bool) -> tuple[list[dict[str, Any]], list[Passed]]:
     outcomes, passed = [], []
-    for run in [*runs(ops, every_dtype), *refusals(ops)]:
+    for run in [*runs(ops, more), *refusals(ops)]:
         device.schedule(run.schedule)
         device.served.clear()
         before, start = device.sites(), time.monotonic()
@@ -221,7 +233,7 @@ def main(library: str, results: str, *arguments: str) -> None:
     device = Device(Path(library))
     ops = [argument for argument in arguments if not argument.startswith("--")]
     with device.serving():
-        outcomes, passed = check(device, ops or device.ops, "--every-dtype" in arguments)
+        outcomes, passed = check(device, ops or device.ops, "--more" in arguments)
         removed = remove_each(device, passed) if "--remove" in arguments else []
     Path(results).write_text(json.dumps({"runs": outcomes, "removed": removed}))
 

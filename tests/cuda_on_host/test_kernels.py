@@ -30,7 +30,7 @@ def ran(host_runs: Future) -> dict[str, dict[str, list[dict[str, Any]]]]:
 @pytest.mark.parametrize("name", list(build.BUILDS))
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_matches_reference(ran: dict, function: str, name: str, record_property: Callable) -> None:
-    """In program order and in drawn orders, aligned and not; the plain build in every value dtype with each."""
+    """In program order and in drawn orders, aligned and not."""
     runs = [outcome for outcome in ran[name]["runs"] if outcome["function"] == function]
     record_property("on_host", (name, len({outcome["case"] for outcome in runs}), len(runs)))
     assert runs
