@@ -1,4 +1,4 @@
-"""Runs the contract's cases on the played device: python cases.py LIBRARY RESULTS [--more] [--remove] [op ...]
+"""Runs the contract's cases on the played device: python cases.py BUILD LIBRARY RESULTS [--remove] [op ...]
 
 A process of its own for each build: the asan build needs its runtime loaded first, and a process can register a kernel
 once. Writes outcomes as JSON.
@@ -25,6 +25,18 @@ import graphkern
 from graphkern.ops._case import Case, Suite, suites
 from tests.cuda_on_host.played_device import SCHEDULES, Device, Schedule
 from tests.ops.test_contract import TOLERANCE, _call, _floats, _gradients, _map_floats, _results, _with_grad
+
+
+class Amount(NamedTuple):
+    """How much of the product of cases, schedules and dtypes runs: so many dtypes a schedule; turns: the schedules take
+    turns over the cases as well."""
+
+    dtypes: int
+    turns: bool
+
+
+# Memory errors hardly depend on the schedule, and AddressSanitizer is slow.
+AMOUNTS = {"plain": Amount(2, False), "asan": Amount(1, True), "race": Amount(1, False)}
 
 
 class Run(NamedTuple):
@@ -144,19 +156,18 @@ def _unaligned(t: Tensor) -> Tensor:
     return held[1:].view(t.shape).copy_(t)
 
 
-def runs(ops: Sequence[str], more: bool) -> Iterator[Run]:
-    """Every suite whose main op is among ops, every case but those to time, every schedule.
-
-    Value and index dtypes take turns over cases and schedules; more: two of them each time.
-    """
+def runs(ops: Sequence[str], amount: Amount) -> Iterator[Run]:
+    """Every suite whose main op is among ops, every case but those to time. Value and index dtypes take turns over
+    cases and schedules."""
     for suite in suites():
         if suite.ops[0] not in ops:
             continue
         for number, case in enumerate(case for case in suite.cases if not case.bench):
             takes_values = bool(_floats(case.arguments(torch.float32)))
             every = [*itertools.product(TOLERANCE if takes_values else (torch.float32,), (torch.int64, torch.int32))]
-            for turn, schedule in enumerate(SCHEDULES, number):
-                for again in range(2 if more else 1):
+            schedules = [SCHEDULES[number % len(SCHEDULES)]] if amount.turns else SCHEDULES
+            for turn, schedule in enumerate(schedules, number):
+                for again in range(amount.dtypes):
                     yield Run(suite, case, *every[(3 * turn + again) % len(every)], schedule)
 
 
@@ -168,9 +179,9 @@ class Passed(NamedTuple):
     sites: set[str]
 
 
-def check(device: Device, ops: Sequence[str], more: bool) -> tuple[list[dict[str, Any]], list[Passed]]:
+def check(device: Device, ops: Sequence[str], amount: Amount) -> tuple[list[dict[str, Any]], list[Passed]]:
     outcomes, passed = [], []
-    for run in [*runs(ops, more), *refusals(ops)]:
+    for run in [*runs(ops, amount), *refusals(ops)]:
         device.schedule(run.schedule)
         device.served.clear()
         before, start = device.sites(), time.monotonic()
@@ -227,13 +238,13 @@ def remove_each(device: Device, passed: Sequence[Passed]) -> list[dict[str, Any]
     return outcomes
 
 
-def main(library: str, results: str, *arguments: str) -> None:
+def main(build: str, library: str, results: str, *arguments: str) -> None:
     warnings.filterwarnings("ignore", "Warning only once for all operators")  # overriding is what is meant
     torch.set_num_threads(1)
     device = Device(Path(library))
     ops = [argument for argument in arguments if not argument.startswith("--")]
     with device.serving():
-        outcomes, passed = check(device, ops or device.ops, "--more" in arguments)
+        outcomes, passed = check(device, ops or device.ops, AMOUNTS[build])
         removed = remove_each(device, passed) if "--remove" in arguments else []
     Path(results).write_text(json.dumps({"runs": outcomes, "removed": removed}))
 

@@ -31,11 +31,11 @@ def prepare(name: str, folders: Sequence[str] = ()) -> Path:
 
 
 def outcomes(library: Path, name: str, remove: bool = False) -> dict[str, list[dict[str, Any]]]:
-    """What cases.py says of a library, in a process of its own; of the plain build, which is quick, in more dtypes."""
-    options = ["--more"] * (name == "plain") + ["--remove"] * remove
+    """What cases.py says of a library, in a process of its own."""
+    options = ["--remove"] if remove else []
     results = library.with_suffix(".json")
     results.unlink(missing_ok=True)
-    command = [sys.executable, str(HERE / "cases.py"), str(library), str(results), *options]
+    command = [sys.executable, str(HERE / "cases.py"), name, str(library), str(results), *options]
     done = subprocess.run(command, env=build.environment(name), capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(
