@@ -10,7 +10,7 @@ import graphkern
 ROOT = Path(graphkern.__file__).parent
 # each may import those before it
 ORDER = ["csr", "ops", "optim", "graph", "nn", "loader", "align", "rank", "serve", "cli"]
-BELOW = {"_native", "_op", "_use", "_doctor", "_reorder"}
+BELOW = {"_kept", "_native", "_op", "_use", "_doctor", "_reorder"}
 
 
 def _room(path: Path) -> str:
