@@ -1,4 +1,4 @@
-"""Runs the contract's cases on the played device: python cases.py BUILD LIBRARY RESULTS [--remove] [op ...]
+"""Runs the contract's cases on the played device: python cases.py BUILD LIBRARY RESULTS [--remove]
 
 A process of its own for each build: the asan build needs its runtime loaded first, and a process can register a kernel
 once. Writes outcomes as JSON.
@@ -49,7 +49,7 @@ class Run(NamedTuple):
     schedule: Schedule
 
     def arguments(self) -> tuple[tuple, dict[str, Any]]:
-        """Floating inputs are not aligned under a drawn schedule: kernels then take their narrow loads."""
+        """Floating inputs are not aligned under the second schedule: kernels then take their narrow loads."""
         arguments = self.case.arguments(self.dtype, self.index_dtype)
         return _map_floats(_unaligned, arguments) if self.schedule.seed == 1 else arguments
 
@@ -179,9 +179,9 @@ class Passed(NamedTuple):
     sites: set[str]
 
 
-def check(device: Device, ops: Sequence[str], amount: Amount) -> tuple[list[dict[str, Any]], list[Passed]]:
+def check(device: Device, amount: Amount) -> tuple[list[dict[str, Any]], list[Passed]]:
     outcomes, passed = [], []
-    for run in [*runs(ops, amount), *refusals(ops)]:
+    for run in [*runs(device.ops, amount), *refusals(device.ops)]:
         device.schedule(run.schedule)
         device.served.clear()
         before, start = device.sites(), time.monotonic()
@@ -242,9 +242,8 @@ def main(build: str, library: str, results: str, *arguments: str) -> None:
     warnings.filterwarnings("ignore", "Warning only once for all operators")  # overriding is what is meant
     torch.set_num_threads(1)
     device = Device(Path(library))
-    ops = [argument for argument in arguments if not argument.startswith("--")]
     with device.serving():
-        outcomes, passed = check(device, ops or device.ops, AMOUNTS[build])
+        outcomes, passed = check(device, AMOUNTS[build])
         removed = remove_each(device, passed) if "--remove" in arguments else []
     Path(results).write_text(json.dumps({"runs": outcomes, "removed": removed}))
 

@@ -13,18 +13,18 @@ RUNS = pytest.StashKey[Future]()
 
 
 def _run_all() -> dict[str, Any]:
-    """What cases.py says of each build."""
-    libraries = {name: run.prepare(name) for name in build.BUILDS}
+    """What cases.py says of each build. The race build takes longest: it runs while the others are made."""
     with ThreadPoolExecutor(2) as pool:
-        names = sorted(libraries, reverse=True)  # race first, which takes longest
-        jobs = {name: pool.submit(run.outcomes, libraries[name], name, name == "race") for name in names}
+        jobs = {
+            name: pool.submit(run.outcomes, run.prepare(name), name, name == "race") for name in reversed(build.BUILDS)
+        }
         return {name: job.result() for name, job in jobs.items()}
 
 
 def pytest_collection_modifyitems(config, items):
     waiting = [item for item in items if "host_runs" in getattr(item, "fixturenames", ())]
     items[:] = [item for item in items if item not in set(waiting)] + waiting
-    if waiting and build.why_not() is None and not config.option.collectonly:
+    if waiting and build.WHY_NOT is None and not config.option.collectonly:
         pool = ThreadPoolExecutor(1)
         config.stash[RUNS] = pool.submit(_run_all)
         pool.shutdown(wait=False)

@@ -29,13 +29,12 @@ class Device:
     """A library that build.build() made. A process can load one."""
 
     def __init__(self, library: Path) -> None:
-        before = {name for name in OPS if self._has_kernel(name)}
         torch.ops.load_library(library)
         self._control = ctypes.CDLL(str(library))
         for function in ("on_host_sites", "on_host_fault"):
             getattr(self._control, function).restype = ctypes.c_char_p
         self._control.on_host_schedule.argtypes = [ctypes.c_uint64, ctypes.c_int, ctypes.c_double]
-        self.ops = sorted(name for name in OPS if self._has_kernel(name) and name not in before)
+        self.ops = sorted(name for name in OPS if self._has_kernel(name))
         self.served: Counter[str] = Counter()  # calls by operator
 
     @staticmethod
