@@ -54,9 +54,9 @@ def scatter_reduce(
     dim = _axis.axis(src, dim)
     _axis.is_index(index, "index", src)
     _check.reduce_name(reduce)
-    flat_index = _flat_index(index, src, dim)
-    size = _size(index, dim_size, src, dim, out)
-    args = (_axis.flatten(src, dim), flat_index, size, reduce)
+    places = flat_index(index, src, dim)
+    size = result_size(index, dim_size, src, dim, out)
+    args = (_axis.flatten(src, dim), places, size, reduce)
     needs_grad = _check.needs_gradient(src)
 
     def check() -> None:
@@ -75,11 +75,12 @@ def scatter_reduce(
     new = _axis.guarded(SCATTER_REDUCE.known(needs_grad), (*args[:3], "sum"), check)
     out.add_(_axis.unflatten(new, src, dim))
     if reduce == "mean":
-        out.div_(_axis.unflatten(_count(flat_index, size, args[0]).expand(new.shape), src, dim))
+        out.div_(_axis.unflatten(_count(places, size, args[0]).expand(new.shape), src, dim))
     return out
 
 
-def _size(index: Tensor, dim_size: int | None, src: Tensor, dim: int, out: Tensor | None) -> int:
+def result_size(index: Tensor, dim_size: int | None, src: Tensor, dim: int, out: Tensor | None) -> int:
+    """Entries of the result along dim: dim_size, that of out, or as many as index names."""
     if out is not None:
         size = out.shape[dim] if out.dim() == src.dim() else -1
         if out.shape != (*src.shape[:dim], size, *src.shape[dim + 1 :]) or dim_size not in (None, size):
@@ -96,7 +97,7 @@ def _size(index: Tensor, dim_size: int | None, src: Tensor, dim: int, out: Tenso
     return dim_size
 
 
-def _flat_index(index: Tensor, src: Tensor, dim: int) -> Tensor:
+def flat_index(index: Tensor, src: Tensor, dim: int) -> Tensor:
     """[B or 1, L, K or 1]: axes along which the index repeats are not walked, given as such or by a stride of 0."""
     if index.dim() == 1 and index.shape[0] == src.shape[dim]:
         return index.view(1, -1, 1)
