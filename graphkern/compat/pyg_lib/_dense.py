@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphkern import ops
 from graphkern._kept import kept_with
-from graphkern.ops import COUNTING_SORT, _axis, _check
+from graphkern.ops import _axis, _check
 from graphkern.ops.edge_softmax import EDGE_SOFTMAX
 from graphkern.ops.gather_index import GATHER_INDEX
 
@@ -70,11 +70,6 @@ def index_sort(inputs: Tensor, max_value: int | None = None) -> tuple[Tensor, Te
         raise RuntimeError(f"inputs must be 1-D but is {list(inputs.shape)}")
     if inputs.is_floating_point() or inputs.is_complex():
         raise TypeError(f"inputs must be integers but is {inputs.dtype}")
-    if inputs.is_cpu and inputs.numel() and inputs.dtype in (torch.int32, torch.int64):
-        low, high = (int(bound) for bound in torch.aminmax(inputs))
-        if low >= 0 and high < 4 * inputs.numel():
-            order = COUNTING_SORT(inputs, high + 1)[1].long()
-            return inputs[order], order
     values, order = torch.sort(inputs, stable=True)
     return values, order
 

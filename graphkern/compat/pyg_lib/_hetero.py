@@ -13,7 +13,7 @@ from graphkern import ops
 from graphkern._kept import kept_with
 from graphkern.compat._graph import graph_of
 from graphkern.compat.pyg_lib import _inputs
-from graphkern.csr import CSR, check_range
+from graphkern.csr import CSR, check_range, row_index
 from graphkern.ops import HeteroSubgraph
 
 EdgeType = tuple[str, str, str]
@@ -74,13 +74,19 @@ def sample(
     )
     node |= _nodes(found, seed_dict, seeds)
     num_nodes |= {kind: counts[: num_hops + 1] for kind, counts in found.num_nodes_per_hop.items()}
-    row = {r.name: found.adjs[r].row_index() for r in relations}
+    row = {r.name: _expanded(found, r) for r in relations}
     column = {r.name: found.adjs[r].indices for r in relations}
     edge = {r.name: found.edge_id[r] for r in relations} if return_edge_id else None
     num_edges = {r.name: found.num_edges_per_hop[r][:num_hops] for r in relations}
     if csc:
         row, column = column, row
     return row, column, node, edge, num_nodes, num_edges
+
+
+def _expanded(found: HeteroSubgraph, relation: _Relation) -> Tensor:
+    """[e] row of each edge; nodes of the last hop have none."""
+    adj, rows = found.adjs[relation], sum(found.num_nodes_per_hop[relation.rows][:-1])
+    return row_index(adj.indptr[: rows + 1], adj.num_edges)
 
 
 def _check_keys(

@@ -10,7 +10,7 @@ from torch import Tensor
 from graphkern import ops
 from graphkern.compat._graph import graph_of
 from graphkern.compat.pyg_lib import _inputs
-from graphkern.csr import check_range
+from graphkern.csr import check_range, row_index
 
 
 def sample(
@@ -53,11 +53,14 @@ def sample(
         disjoint=disjoint,
         seed=_inputs.random_seed(),
     )
-    local, edge = found.adj, found.edge_id
-    if not directed:
+    if directed:
+        adj, edge = found.adj, found.edge_id
+        expanded = sum(found.num_nodes_per_hop[:-1])  # nodes of the last hop have no edges
+        row = row_index(adj.indptr[: expanded + 1], adj.num_edges)
+    else:
         induced = ops.induced_subgraph(adj, found.nodes)
-        local, edge = induced.adj, induced.edge_id
-    row, column = local.row_index(), local.indices
+        adj, edge, row = induced.adj, induced.edge_id, induced.adj.row_index()
+    column = adj.indices
     node = found.nodes if found.batch is None else torch.stack([found.batch, found.nodes], dim=1)
     num_nodes, num_edges = found.num_nodes_per_hop[: len(hops) + 1], found.num_edges_per_hop[: len(hops)]
     if csc:

@@ -74,7 +74,7 @@ def index_sort(inputs: Tensor, max_value: int | None = None) -> tuple[Tensor, Te
         max_value: what the caller takes for the largest; results do not depend on it.
     Returns: [N] sorted values and [N] int64 positions in inputs.
     Raises: RuntimeError unless inputs is 1-D; TypeError for floating inputs.
-    Cost: O(N) where int32 or int64 values on the CPU lie in [0, 4 N), else torch.sort.
+    Cost: torch.sort, which sorts integers by their digits on the CPU.
     """
     if torch.jit.is_scripting():
         return torch.ops.pyg.index_sort(inputs, max_value)
