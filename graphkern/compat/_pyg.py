@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from graphkern.compat import SURFACES
+
 TYPING = "torch_geometric.typing"  # holds all that PyG finds: flags WITH_*, modules, classes, or stubs in their place
 
 _stubs: dict[str, Any] = {}  # what the names of TYPING were bound to before enable
@@ -31,7 +33,8 @@ def look_again(*, enabled: bool) -> None:
             _stubs[name] = old
         else:
             swap[name] = (old, _stubs.pop(name, new))
-    _replace(swap, everywhere=enabled)
+    if swap:
+        _replace(swap, everywhere=enabled)
     # TYPING allows its classes in torch.load(weights_only=True): ours as long as they are enabled, those of the second
     # run never
     unsafe = [each for each in torch.serialization.get_safe_globals() if each not in safe and _made_by(pyg, each)]
@@ -47,9 +50,15 @@ def _found_now(pyg: ModuleType) -> dict[str, Any]:
     assert spec is not None
     assert spec.loader is not None
     second = importlib.util.module_from_spec(spec)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # said when PyG was imported
-        spec.loader.exec_module(second)
+    blocked = [name for name in SURFACES if name not in sys.modules]  # or a real one might be imported by this
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # said when PyG was imported
+            spec.loader.exec_module(second)
+    finally:
+        for name in blocked:
+            del sys.modules[name]
     found = {}
     for name, old in vars(pyg).items():
         new = vars(second).get(name, old)
