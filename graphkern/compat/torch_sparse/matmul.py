@@ -1,0 +1,154 @@
+# ruff: noqa: F811  torch.jit tells overloads apart by their annotations
+"""Products of a sparse matrix with a dense or a sparse one."""
+
+import torch
+from torch import Tensor
+
+from graphkern.compat.torch_sparse import _product
+from graphkern.compat.torch_sparse._check import check_range
+from graphkern.compat.torch_sparse.tensor import SparseTensor
+
+
+def spmm_sum(src: SparseTensor, other: Tensor) -> Tensor:
+    rowptr, col, value = src.csr()
+    value = None if value is None else value.to(other.dtype)
+    if torch.jit.is_scripting():
+        return torch.ops.torch_sparse.spmm_sum(None, rowptr, col, value, None, None, other)
+    else:  # noqa: RET505  TorchScript compiles one branch only
+        return _product.spmm_sum(None, rowptr, col, value, None, None, other)
+
+
+def spmm_add(src: SparseTensor, other: Tensor) -> Tensor:
+    return spmm_sum(src, other)
+
+
+def spmm_mean(src: SparseTensor, other: Tensor) -> Tensor:
+    rowptr, col, value = src.csr()
+    value = None if value is None else value.to(other.dtype)
+    if torch.jit.is_scripting():
+        return torch.ops.torch_sparse.spmm_mean(None, rowptr, col, value, None, None, None, other)
+    else:  # noqa: RET505
+        return _product.spmm_mean(None, rowptr, col, value, None, None, None, other)
+
+
+def spmm_min(src: SparseTensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """The minimum, and the entry that gave it; the number of entries in a row without any."""
+    rowptr, col, value = src.csr()
+    value = None if value is None else value.to(other.dtype)
+    if torch.jit.is_scripting():
+        return torch.ops.torch_sparse.spmm_min(rowptr, col, value, other)
+    else:  # noqa: RET505
+        return _product.spmm_min(rowptr, col, value, other)
+
+
+def spmm_max(src: SparseTensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """The maximum, and the entry that gave it; the number of entries in a row without any."""
+    rowptr, col, value = src.csr()
+    value = None if value is None else value.to(other.dtype)
+    if torch.jit.is_scripting():
+        return torch.ops.torch_sparse.spmm_max(rowptr, col, value, other)
+    else:  # noqa: RET505
+        return _product.spmm_max(rowptr, col, value, other)
+
+
+def spmm(src: SparseTensor, other: Tensor, reduce: str = "sum") -> Tensor:
+    """[*, M, F]: for each row, reduce over its entries of the value times a row of other [*, N, F].
+
+    reduce: sum, add, mean, min or max; a row without entries gives 0. Differentiable in the values and in other
+    (see graphkern.spmm). The transpose that gradients need is built once for a matrix, whatever its values.
+    """
+    if reduce == "sum" or reduce == "add":
+        return spmm_sum(src, other)
+    if reduce == "mean":
+        return spmm_mean(src, other)
+    if reduce == "min":
+        return spmm_min(src, other)[0]
+    if reduce == "max":
+        return spmm_max(src, other)[0]
+    raise ValueError(f"reduce must be sum, add, mean, min or max but is {reduce}")
+
+
+def spspmm_sum(src: SparseTensor, other: SparseTensor) -> SparseTensor:
+    """The M x K product; it has values where one of the two has. Differentiable."""
+    if src.sparse_size(1) != other.sparse_size(0):
+        raise ValueError(f"a matrix of {src.sparse_sizes()} does not go with one of {other.sparse_sizes()}")
+    value, other_value = src.storage.value(), other.storage.value()
+    if value is None:
+        value = torch.ones(src.nnz(), dtype=other.dtype(), device=src.device())
+    if other_value is None:
+        other_value = torch.ones(other.nnz(), dtype=value.dtype, device=src.device())
+    if value.dim() > 1 or other_value.dim() > 1:
+        raise ValueError("the entries of both matrices must be scalars")
+    has_value = src.has_value() or other.has_value()
+    dtype = value.dtype
+    if not value.is_floating_point():
+        out = _spspmm_by_entries(src, value, other, other_value)
+        return out if has_value else out.set_value(None)
+    if dtype == torch.half or dtype == torch.bfloat16:
+        value = value.float()
+    for matrix in (src, other):  # torch does not look at them
+        row, col, _ = matrix.coo()
+        check_range(row, "row", matrix.sparse_size(0))
+        check_range(col, "col", matrix.sparse_size(1))
+    left = src.set_value(value, "coo").to_torch_sparse_coo_tensor()
+    right = other.set_value(other_value.to(value.dtype), "coo").to_torch_sparse_coo_tensor()
+    both = torch.sparse.mm(left, right).coalesce()
+    index = both.indices()
+    return SparseTensor(
+        row=index[0],
+        col=index[1],
+        value=both.values().to(dtype) if has_value else None,
+        sparse_sizes=(src.sparse_size(0), other.sparse_size(1)),
+        is_sorted=True,
+        trust_data=True,
+    )
+
+
+def _spspmm_by_entries(src: SparseTensor, value: Tensor, other: SparseTensor, other_value: Tensor) -> SparseTensor:
+    """Every product of two entries, then what meets added up: exact for integers."""
+    row, col, _ = src.coo()
+    count = other.storage.rowcount()[col]
+    begin = other.storage.rowptr()[col] - (torch.cumsum(count, 0) - count)
+    num_products = int(count.sum())
+    left = torch.repeat_interleave(torch.arange(col.numel(), device=col.device), count, output_size=num_products)
+    right = begin[left] + torch.arange(num_products, device=col.device)
+    out = SparseTensor(
+        row=row[left],
+        col=other.storage.col()[right],
+        value=value[left] * other_value[right].to(value.dtype),
+        sparse_sizes=(src.sparse_size(0), other.sparse_size(1)),
+        trust_data=True,
+    )
+    return out.coalesce("sum")
+
+
+def spspmm_add(src: SparseTensor, other: SparseTensor) -> SparseTensor:
+    return spspmm_sum(src, other)
+
+
+def spspmm(src: SparseTensor, other: SparseTensor, reduce: str = "sum") -> SparseTensor:
+    """The product of two sparse matrices; only sum (add) is there."""
+    if reduce == "sum" or reduce == "add":
+        return spspmm_sum(src, other)
+    if reduce == "mean" or reduce == "min" or reduce == "max":
+        raise NotImplementedError(f"no product of sparse matrices by {reduce}")
+    raise ValueError(f"reduce must be sum or add but is {reduce}")
+
+
+@torch.jit._overload
+def matmul(src: SparseTensor, other: Tensor, reduce: str) -> Tensor:
+    pass
+
+
+@torch.jit._overload  # type: ignore[no-redef]
+def matmul(src: SparseTensor, other: SparseTensor, reduce: str) -> SparseTensor:
+    pass
+
+
+def matmul(src, other, reduce="sum"):  # type: ignore[no-redef]
+    """src @ other: spmm where other is a Tensor, spspmm where it is a SparseTensor."""
+    if isinstance(other, Tensor):
+        return spmm(src, other, reduce)
+    if isinstance(other, SparseTensor):
+        return spspmm(src, other, reduce)
+    raise ValueError("other must be a Tensor or a SparseTensor")

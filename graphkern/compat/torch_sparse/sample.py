@@ -1,0 +1,52 @@
+"""Neighbors, walks and subgraphs of a SparseTensor, drawn with torch's default generator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkern.compat.torch_sparse import _sampling
+from graphkern.compat.torch_sparse.tensor import SparseTensor
+
+
+def sample(src: SparseTensor, num_neighbors: int, subset: Tensor | None = None) -> Tensor:
+    """[n, num_neighbors] columns drawn with replacement from each row, or from those of subset [n].
+
+    Raises ValueError where a row has no entries.
+    """
+    rowptr, col, _ = src.csr()
+    count, begin = src.storage.rowcount(), rowptr[:-1]
+    if subset is not None:
+        count, begin = count[subset], begin[subset]
+    if num_neighbors > 0 and bool((count == 0).any()):
+        raise ValueError("a row without entries has no neighbors to draw from")
+    share = torch.rand(count.numel(), num_neighbors, dtype=torch.double, device=col.device)
+    return col[begin.unsqueeze(1) + (share * count.unsqueeze(1)).long()]
+
+
+def sample_adj(
+    src: SparseTensor, subset: Tensor, num_neighbors: int, replace: bool = False
+) -> tuple[SparseTensor, Tensor]:
+    """The rows subset [n] with at most num_neighbors entries each (-1: all), columns renumbered: an n x m matrix, and
+    the m nodes, subset first."""
+    rowptr, col, value = src.csr()
+    rowptr, col, nodes, edge = _sampling.sample_adj(rowptr, col, subset, num_neighbors, replace)
+    value = None if value is None else value[edge]
+    sizes = (subset.numel(), nodes.numel())
+    out = SparseTensor(rowptr=rowptr, col=col, value=value, sparse_sizes=sizes, is_sorted=True, trust_data=True)
+    return out, nodes
+
+
+def random_walk(src: SparseTensor, start: Tensor, walk_length: int) -> Tensor:
+    """[B, walk_length + 1]: uniform walks from row to column; a node without entries stays where it is."""
+    rowptr, col, _ = src.csr()
+    return _sampling.random_walk(rowptr, col, start, walk_length)
+
+
+def saint_subgraph(src: SparseTensor, node_idx: Tensor) -> tuple[SparseTensor, Tensor]:
+    """The n x n matrix between the nodes node_idx [n], and the positions of its entries in src."""
+    rowptr, col, value = src.csr()
+    row, col, edge = _sampling.saint_subgraph(node_idx, rowptr, src.storage.row(), col)
+    value = None if value is None else value[edge]
+    sizes = (node_idx.numel(), node_idx.numel())
+    return SparseTensor(row=row, col=col, value=value, sparse_sizes=sizes, is_sorted=True, trust_data=True), edge
