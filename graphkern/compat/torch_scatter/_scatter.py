@@ -91,11 +91,8 @@ def multiply(src: Tensor, index: Tensor, dim: int, out: Tensor | None, dim_size:
     """Product; 1 where there is nothing to multiply."""
     numeric(src, "scatter_mul")
     places = Places(src, index, dim, out, dim_size)
-    product = places.guarded(
-        partial(torch.scatter_reduce, places.filled(1), 1, places.entrywise(), places.values, "prod")
-    )
-    if src.numel() == 0 and out is None:
-        product = product.zero_()
+    start = places.filled(1 if src.numel() > 0 or out is not None else 0)
+    product = places.guarded(partial(torch.scatter_reduce, start, 1, places.entrywise(), places.values, "prod"))
     return places.restore(product) if out is None else out.mul_(places.restore(product))
 
 

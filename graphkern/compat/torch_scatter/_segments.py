@@ -38,7 +38,7 @@ class Segments:
             n != 1 and stride != 0 for n, stride in zip(indptr.shape[:-1], indptr.stride(), strict=False)
         )
         if self.batched:
-            self.rows = indptr.expand(*self.before, -1).reshape(math.prod(self.before), -1)
+            self.rows = indptr.expand(*self.before, -1).reshape(math.prod(self.before), indptr.shape[-1])
         else:
             self.rows = indptr[(slice(0, 1),) * (indptr.dim() - 1)].reshape(1, -1)
 
@@ -60,12 +60,12 @@ class Segments:
     def entries(self, src: Tensor) -> Tensor:
         """src as [B, L, K], or [1, B L, K] where batched."""
         flat = _axis.flatten(src, self.dim)
-        return flat.reshape(1, -1, flat.shape[2]) if self.batched else flat
+        return flat.flatten(0, 1).unsqueeze(0) if self.batched else flat
 
     def restore(self, flat: Tensor, length: int) -> Tensor:
         """Back to the axes of src, with `length` in place of dim; batched drops what is between the batches."""
         if self.batched:
-            flat = flat.reshape(len(self.rows), -1, flat.shape[2])[:, :length]
+            flat = flat[0].unflatten(0, (len(self.rows), flat.shape[1] // max(len(self.rows), 1)))[:, :length]
         return flat.reshape(*self.before, length, *self.after)
 
     def padded(self, src: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class Segments:
         flat = _axis.flatten(src, self.dim)
         if not self.batched:
             return flat
-        return torch.cat([flat, flat.new_zeros(flat.shape[0], 1, flat.shape[2])], 1).reshape(1, -1, flat.shape[2])
+        return torch.cat([flat, flat.new_zeros(flat.shape[0], 1, flat.shape[2])], 1).flatten(0, 1).unsqueeze(0)
 
 
 def reduce_segments(src: Tensor, indptr: Tensor, out: Tensor | None, reduce: str) -> Tensor:
