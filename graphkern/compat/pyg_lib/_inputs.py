@@ -12,7 +12,7 @@ from torch import Tensor
 from graphkern._kept import kept_with
 
 K = TypeVar("K")
-_TINY = 1e-300  # a weight that loses against every other, and that 2^64 of still fit float64
+_TINY = 1e-300  # a weight that loses against every other
 _MAX = 2**63 - 1
 
 
