@@ -129,7 +129,7 @@ def ego_k_hop_sample_adj(
     Returns: rowptr, col of all of them together; nodes, in ascending order in each; edges; ptr [B + 1] where the nodes
     of each begin; the place of each of idx.
     """
-    adj = square_graph(rowptr, col)
+    adj, idx = square_graph(rowptr, col), idx.reshape(-1)
     nodes, batch = idx, torch.arange(idx.numel(), device=idx.device)
     if depth > 0:
         fanouts = [max(num_neighbors, -1)] * depth

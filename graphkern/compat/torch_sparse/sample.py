@@ -12,16 +12,16 @@ from graphkern.compat.torch_sparse.tensor import SparseTensor
 def sample(src: SparseTensor, num_neighbors: int, subset: Tensor | None = None) -> Tensor:
     """[n, num_neighbors] columns drawn with replacement from each row, or from those of subset [n].
 
-    Raises ValueError where a row has no entries.
+    A row without entries gives its own number.
     """
     rowptr, col, _ = src.csr()
-    count, begin = src.storage.rowcount(), rowptr[:-1]
+    row, begin, count = torch.arange(src.sparse_size(0), device=col.device), rowptr[:-1], src.storage.rowcount()
     if subset is not None:
-        count, begin = count[subset], begin[subset]
-    if num_neighbors > 0 and bool((count == 0).any()):
-        raise ValueError("a row without entries has no neighbors to draw from")
+        row, begin, count = row[subset], begin[subset], count[subset]
     share = torch.rand(count.numel(), num_neighbors, dtype=torch.double, device=col.device)
-    return col[begin.unsqueeze(1) + (share * count.unsqueeze(1)).long()]
+    edge = begin.unsqueeze(1) + (share * count.unsqueeze(1)).long()
+    col = torch.cat([col, col.new_zeros(1)])  # where the last rows without entries look
+    return torch.where(count.unsqueeze(1) > 0, col[edge], row.unsqueeze(1))
 
 
 def sample_adj(
