@@ -30,7 +30,11 @@ _OPERATORS: dict[str, dict[str, str]] = {  # module -> name -> schema, which mus
         "gather_csr": f"{_CSR} -> {_ONE}",
     },
 }
-_registered: list[torch.library.Library] = []
+
+
+class _State:
+    library: torch.library.Library | None = None
+    scripted = False  # TorchScript has compiled a function of this package
 
 
 def register() -> torch.library.Library:
@@ -41,7 +45,7 @@ def register() -> torch.library.Library:
     Returns: what holds them; `unregister` takes it.
     Raises: RuntimeError if the compiled torch_scatter has defined them already.
     """
-    if not _registered:
+    if _State.library is None:
         library = torch.library.Library("torch_scatter", "FRAGMENT")
         library.define("cuda_version() -> int _0", alias_analysis="CONSERVATIVE")
         library.impl("cuda_version", lambda: -1, "CompositeImplicitAutograd")
@@ -50,14 +54,18 @@ def register() -> torch.library.Library:
             for name, schema in schemas.items():
                 library.define(name + schema, alias_analysis="CONSERVATIVE")  # no schema says that out is written
                 library.impl(name, getattr(functions, name), "CompositeImplicitAutograd")
-        _registered.append(library)
-    return _registered[0]
+        _State.library = library
+    return _State.library
 
 
 def unregister(library: torch.library.Library | None = None) -> None:
-    """Take away what `register` defined; nothing where there is nothing."""
-    if _registered and library in (None, _registered[0]):
-        _registered.pop()._destroy()
+    """Take away what `register` defined; nothing where there is nothing.
+
+    Once TorchScript has compiled a function of this package the operators stay: compiled code points to them.
+    """
+    if _State.library is not None and not _State.scripted and library in (None, _State.library):
+        _State.library._destroy()
+        _State.library = None
 
 
 def scriptable(function: F) -> F:
@@ -65,6 +73,7 @@ def scriptable(function: F) -> F:
 
     def prepare() -> F:
         register()
+        _State.scripted = True
         return function
 
     function.__prepare_scriptable__ = prepare  # type: ignore[attr-defined]

@@ -39,8 +39,9 @@ def scatter_logsumexp(
     lowest = torch.full(size, float("-inf"), dtype=src.dtype, device=src.device)
     top = scatter(src, index, dim, lowest, None, "max")
     shifted = torch.nan_to_num(src - take_back(top, index, src, dim), float("-inf"), float("inf"), float("-inf"))
-    if out is not None:
-        top = torch.where(top == float("-inf"), out, top)  # what has no entries stays as it is
-        out = out.sub_(top).exp_()
-    total = scatter_sum(shifted.exp(), index, dim, out, dim_size)
-    return total.add_(eps).log_().add_(top).nan_to_num_(neginf=0.0)
+    total = scatter_sum(shifted.exp(), index, dim, None, dim_size)
+    if out is None:
+        return total.add_(eps).log_().add_(top).nan_to_num_(neginf=0.0)
+    top = torch.where(top == float("-inf"), out, top)  # what has no entries stays as it is
+    total = total + (out - top).exp()
+    return out.copy_(((total + eps).log() + top).nan_to_num(neginf=0.0))
