@@ -282,7 +282,10 @@ def _check_index_dtype(index: Tensor, name: str) -> None:
 
 
 def check_range(index: Tensor, size: int, name: str) -> None:
-    """ValueError unless each value is in [0, size). Reads them."""
+    """ValueError unless each value is in [0, size). Reads them; a compiled graph does so and raises RuntimeError."""
+    if torch.compiler.is_compiling():
+        torch._assert_async(((index >= 0) & (index < size)).all(), f"{name} is out of range")
+        return
     if index.numel() == 0:
         return
     low, high = (int(bound) for bound in torch.aminmax(index))

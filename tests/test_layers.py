@@ -9,7 +9,7 @@ import graphkern
 
 ROOT = Path(graphkern.__file__).parent
 # each may import those before it
-ORDER = ["csr", "ops", "optim", "graph", "nn", "loader", "align", "rank", "serve", "cli"]
+ORDER = ["csr", "ops", "optim", "graph", "nn", "pyg", "loader", "align", "rank", "serve", "cli"]
 BELOW = {"_kept", "_native", "_op", "_use", "_doctor", "_reorder"}
 
 

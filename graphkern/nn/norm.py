@@ -30,15 +30,18 @@ class GCNNorm(NamedTuple):
         return self.scale * out if bias is None else torch.addcmul(bias, self.scale, out)
 
 
-def gcn_norm(adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: torch.dtype) -> GCNNorm:
+def gcn_norm(
+    adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: torch.dtype, existing: str = "keep"
+) -> GCNNorm:
     """Normalize by in-degree on both sides.
 
     Args:
         adj: N x N.
         edge_weight: [E] in CSR order.
-        self_loop: weight of the loop that each node without one gets; a node's own loop keeps its weight, and of
-            several the last counts. None adds no loops.
+        self_loop: weight of the loop that each node gets. None adds no loops.
         dtype: of the factors; they are computed in float32 at least.
+        existing: what becomes of loops that are there: "keep": a node with a loop gets no other, and of several the
+            last counts; "replace": they go; "add": they stay beside the new one.
     Returns: the factors. Without edge_weight they are computed once and kept with adj; with self_loop 1 they are those
         of with_self_loops(adj).
     Raises: ValueError if adj is not square.
@@ -47,17 +50,22 @@ def gcn_norm(adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtyp
     if adj.num_rows != adj.num_cols:
         raise ValueError(f"adj must be square but is {adj.num_rows} x {adj.num_cols}")
     if edge_weight is None:
-        return kept(adj, f"gcn_norm {self_loop} {dtype}", lambda: _norm(adj, None, self_loop, dtype))
-    return _norm(adj, edge_weight, self_loop, dtype)
+        name = f"gcn_norm {self_loop} {dtype} {existing}"
+        return kept(adj, name, lambda: _norm(adj, None, self_loop, dtype, existing))
+    return _norm(adj, edge_weight, self_loop, dtype, existing)
 
 
-def _norm(adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: torch.dtype) -> GCNNorm:
+def _norm(
+    adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: torch.dtype, existing: str
+) -> GCNNorm:
     wide = torch.promote_types(dtype, torch.float32)
     weight, loop = None if edge_weight is None else edge_weight.to(wide), None
-    if edge_weight is None and self_loop == 1:
+    if edge_weight is None and self_loop == 1 and existing != "add":
         adj = with_self_loops(adj)
     elif self_loop is not None:
-        weight, loop = _split_loops(adj, weight, self_loop, wide)
+        loop = torch.full((adj.num_rows, 1), self_loop, dtype=wide, device=adj.device)
+        if existing != "add":
+            weight, loop = _split_loops(adj, weight, loop, keep=existing == "keep")
     if weight is None:
         degree = adj.degree().to(wide).unsqueeze(1)
     else:
@@ -70,10 +78,9 @@ def _norm(adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: 
     return GCNNorm(adj, scale.to(dtype), loop, weight)
 
 
-def _split_loops(
-    adj: CSR, edge_weight: Tensor | None, self_loop: float, dtype: torch.dtype
-) -> tuple[Tensor | None, Tensor]:
-    """The weights with those of loops set to 0, and the weight of each node's one loop [N, 1]."""
+def _split_loops(adj: CSR, edge_weight: Tensor | None, loop: Tensor, keep: bool) -> tuple[Tensor | None, Tensor]:
+    """The weights with those of loops set to 0, and the weight of each node's one loop [N, 1]: what loop says, or with
+    keep that of the node's last loop where it has any."""
 
     def build() -> tuple[Tensor, Tensor]:
         """The edges that are loops, and the last of each node."""
@@ -84,9 +91,9 @@ def _split_loops(
         return own, own[is_last]
 
     own, last = kept(adj, "loops", build)
-    loop = torch.full((adj.num_rows, 1), self_loop, dtype=dtype, device=adj.device)
-    if own.shape[0] == 0:
+    if not torch.compiler.is_compiling() and own.shape[0] == 0:
         return edge_weight, loop
-    weight = torch.ones(adj.num_edges, dtype=dtype, device=adj.device) if edge_weight is None else edge_weight
-    node = adj.indices[last].long()
-    return weight.index_fill(0, own, 0), loop.index_put((node,), weight[last].unsqueeze(1))
+    weight = torch.ones(adj.num_edges, dtype=loop.dtype, device=adj.device) if edge_weight is None else edge_weight
+    if keep:
+        loop = loop.index_put((adj.indices[last].long(),), weight[last].unsqueeze(1))
+    return weight.index_fill(0, own, 0), loop

@@ -76,7 +76,7 @@ def _backward(ctx: Any, grad: Tensor, _grad_lse: Tensor) -> tuple:
 
 
 _VALUES = "Tensor q, Tensor k, Tensor v"
-_OPTIONS = "float scale, float dropout_p, int seed"
+_OPTIONS = "float scale, float dropout_p, SymInt seed"
 
 ATTENTION_AGGREGATE = Op(
     "attention_aggregate",

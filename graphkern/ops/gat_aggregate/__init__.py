@@ -94,7 +94,7 @@ def _backward(ctx: Any, grad: Tensor, *_others: Tensor) -> tuple:
 
 
 _VALUES = "Tensor x, Tensor alpha_src, Tensor alpha_dst, Tensor? alpha_edge"
-_OPTIONS = "float negative_slope, float dropout_p, int seed"
+_OPTIONS = "float negative_slope, float dropout_p, SymInt seed"
 
 GAT_AGGREGATE = Op(
     "gat_aggregate",

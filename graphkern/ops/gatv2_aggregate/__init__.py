@@ -77,7 +77,7 @@ def _backward(ctx: Any, grad: Tensor, _grad_lse: Tensor) -> tuple:
 
 
 _VALUES = "Tensor x_src, Tensor x_dst, Tensor att"
-_OPTIONS = "float negative_slope, float dropout_p, int seed"
+_OPTIONS = "float negative_slope, float dropout_p, SymInt seed"
 
 GATV2_AGGREGATE = Op(
     "gatv2_aggregate",
