@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
-from types import ModuleType
-from typing import Any
+from collections.abc import Iterator
+from types import FunctionType, ModuleType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import torch
 
@@ -83,11 +84,40 @@ def _replace(swap: dict[str, tuple[Any, Any]], *, everywhere: bool) -> None:
         names = getattr(holder, "__dict__", None)
         if not isinstance(names, dict):
             continue
-        inside = module.partition(".")[0] == "torch_geometric"
+        inside = touched = module.partition(".")[0] == "torch_geometric"
         for name, value in list(names.items()):
             if id(value) in own and (everywhere or inside or (module, name) in _outside):
                 names[name] = own[id(value)]
+                touched = True
                 if not inside:
                     (_outside.add if everywhere else _outside.discard)((module, name))
             elif inside and name in common and value is common[name][0]:
                 names[name] = common[name][1]
+        if touched:
+            for hints in _annotations(module, names):
+                hints.update({name: _substitute(hint, own) for name, hint in hints.items()})
+
+
+def _annotations(module: str, names: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Those of the functions, classes and methods that the module defines; TorchScript compiles by them."""
+    own = [value for value in names.values() if getattr(value, "__module__", None) == module]
+    classes = [value for value in own if isinstance(value, type)]
+    members = [member for each in classes for member in vars(each).values()]
+    for function in (*own, *members):
+        if isinstance(function, FunctionType):
+            yield function.__annotations__
+    for each in classes:
+        yield vars(each).get("__annotations__", {})
+
+
+def _substitute(hint: Any, own: dict[int, Any]) -> Any:
+    """The type hint with each part that is in own (by id) replaced."""
+    if id(hint) in own:
+        return own[id(hint)]
+    parts = get_args(hint)
+    new = tuple(_substitute(part, own) for part in parts)
+    if all(a is b for a, b in zip(parts, new, strict=True)):
+        return hint
+    if get_origin(hint) in (Union, UnionType):
+        return Union[new]  # noqa: UP007  # PyG's inspector knows no types.UnionType
+    return hint.copy_with(new) if hasattr(hint, "copy_with") else get_origin(hint)[new]
