@@ -19,16 +19,22 @@ class Edges(NamedTuple):
     """A graph as a layer was given it.
 
     adj: N x M. value: the values stored in a sparse matrix, [E, ...] in CSR order. form: what was given: "pairs" of
-    nodes, a "SparseTensor" or a "torch.sparse" matrix; layers of PyG treat loops and values of each in its own way.
+    nodes, our "CSR", a "SparseTensor" or a "torch.sparse" matrix; PyG's layers treat loops and values of each in its
+    own way.
     """
 
     adj: CSR
     value: Tensor | None
     form: str
 
+    @property
+    def is_matrix(self) -> bool:
+        """Values of edges were given with the graph."""
+        return self.form in ("SparseTensor", "torch.sparse")
+
     def in_csr_order(self, values: Tensor | None) -> Tensor | None:
         """Values [E, ...] in the order of the given edges, in CSR order. Those that ask for no gradient are kept."""
-        if values is None or self.adj._edge_id is None:
+        if values is None or self.form == "CSR" or self.adj._edge_id is None:
             return values
         if values.shape[0] != self.adj.num_edges:
             raise ValueError(f"there are values for {values.shape[0]} edges but the graph has {self.adj.num_edges}")
@@ -51,7 +57,7 @@ def edges_of(graph: Any, num_sources: int, num_destinations: int) -> Edges:
         part of the compiled graph, and so built at each call, with its transpose.
     """
     if isinstance(graph, CSR):
-        edges = Edges(graph, None, "pairs")
+        edges = Edges(graph, None, "CSR")
     elif not isinstance(graph, Tensor):
         edges = _of_sparse_tensor(graph)
     elif graph.layout in SPARSE_LAYOUTS:

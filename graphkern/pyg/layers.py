@@ -27,7 +27,7 @@ _HOOKS = tuple(
     for when in ("pre_", "")
 )
 # what GCN does with the loops of a graph, by the form in which it is given
-_LOOPS = {"pairs": "keep", "SparseTensor": "replace", "torch.sparse": "add"}
+_LOOPS = {"pairs": "keep", "CSR": "keep", "SparseTensor": "replace", "torch.sparse": "add"}
 
 
 class Fused(MessagePassing):
@@ -89,7 +89,7 @@ def _edges(graph: Any, x: Features | list, size: tuple | None = None) -> Edges:
 
 def _weight(edges: Edges, edge_weight: Tensor | None, like: Tensor) -> Tensor | None:
     """[E] in CSR order: edge_weight, or what a sparse matrix holds."""
-    weight = edges.in_csr_order(edge_weight) if edges.form == "pairs" else edges.value
+    weight = edges.value if edges.is_matrix else edges.in_csr_order(edge_weight)
     return None if weight is None else weight.to(like.dtype)
 
 
@@ -120,8 +120,9 @@ class GCNConv(Fused, pyg.GCNConv):
         """With `cached` that of the first call, whatever comes later."""
         if self._norm is not None:
             return self._norm[0]
-        weight = edges.in_csr_order(edge_weight) if edges.form == "pairs" else edges.value
-        loop = (2.0 if self.improved else 1.0) if self.add_self_loops else None
+        weight = edges.value if edges.is_matrix else edges.in_csr_order(edge_weight)
+        improved = self.improved and (edges.is_matrix or weight is not None)  # there PyG adds ones all the same
+        loop = (2.0 if improved else 1.0) if self.add_self_loops else None
         norm = gcn_norm(edges.adj, weight, loop, dtype, _LOOPS[edges.form])
         if self.cached:
             self._norm = (norm,)
@@ -185,7 +186,7 @@ class _Attention(Fused):
         """[E, F_edge] in CSR order: edge_attr, or what a sparse matrix holds."""
         if self.lin_edge is None:
             return None
-        if edges.form == "pairs":
+        if not edges.is_matrix:
             return edges.in_csr_order(edge_attr)
         if edge_attr is None and edges.value is not None and (edges.form == "SparseTensor" or edges.value.dim() > 1):
             return edges.value
@@ -194,10 +195,15 @@ class _Attention(Fused):
     def _unfused(self, x: Any, graph: Any, edge_attr: Tensor | None, weights: bool | None) -> bool:
         """Whether PyG's own code is to run: observed calls, attention weights, and what PyG itself refuses or treats
         differently from form to form."""
-        is_sparse = not isinstance(graph, CSR) and getattr(graph, "layout", None) != torch.strided
-        with_loops = getattr(self, "add_self_loops", False) and self.lin_edge is not None
-        is_stray = edge_attr is not None and self.lin_edge is None and not self.ignores_edge_attr
-        return weights is not None or self.observed(x) or (is_sparse and with_loops) or is_stray
+        if weights is not None or self.observed(x):
+            return True
+        if self.lin_edge is None:
+            return edge_attr is not None and not self.ignores_edge_attr
+        if isinstance(graph, CSR) or not getattr(self, "add_self_loops", False):
+            return False
+        if not isinstance(graph, Tensor):
+            return True
+        return graph.layout != torch.strided and (edge_attr is not None or graph.dense_dim() > 0)
 
 
 class GATConv(_Attention, pyg.GATConv, nn.GATConv):
@@ -254,7 +260,7 @@ class RGCNConv(Fused, pyg.RGCNConv, nn.RGCNConv):
         num_sources: Any = self.in_channels_l if source is None else source.shape[0]
         num_destinations = num_sources if destination is None else destination.shape[0]
         edges = edges_of(edge_index, num_sources, num_destinations)
-        kind = edges.in_csr_order(edge_type) if edges.form == "pairs" else edges.value
+        kind = edges.value if edges.is_matrix else edges.in_csr_order(edge_type)
         if kind is None:
             raise ValueError("RGCNConv needs edge_type, or a SparseTensor that holds it")
         return nn.RGCNConv.forward(self, x, edges.adj, kind if kind.dtype in INDEX_DTYPES else kind.long())
