@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=50_000, help="of the made graph, where there is no data")
     parser.add_argument("--fanouts", type=int, nargs="+", default=[10, 5], help="one number a layer")
     parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

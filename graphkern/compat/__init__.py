@@ -63,7 +63,8 @@ def disable(*names: str) -> None:
         names: surfaces; none means all three. Those that are not enabled are left alone.
     Raises: ValueError for an unknown name.
 
-    A module that imported one of the packages meanwhile keeps it.
+    A module that imported one of the packages meanwhile keeps it. Operators that are held directly, in a variable or by
+    compiled TorchScript, must not be called any more.
     """
     chosen = [name for name in _known(names) if name in _enabled]
     for name in chosen:

@@ -180,6 +180,20 @@ def test_a_blocked_name_is_blocked_again(switch, monkeypatch):
     assert sys.modules["torch_scatter"] is None
 
 
+def test_what_others_put_in_place_meanwhile_stays(switch):
+    switch.enable()
+    other = types.ModuleType("pyg_lib")
+    sys.modules["pyg_lib"] = other
+    try:
+        with pytest.raises(RuntimeError, match="pyg_lib of unknown version is loaded"):
+            switch.enable()
+        switch.disable()
+        assert sys.modules["pyg_lib"] is other
+        assert "pyg_lib.ops" not in sys.modules
+    finally:
+        del sys.modules["pyg_lib"]
+
+
 def test_all_or_nothing(switch, monkeypatch):
     from graphkern.compat import pyg_lib
 
@@ -560,6 +574,16 @@ def test_check_where_a_real_package_is(capsys, monkeypatch, tmp_path, switch):
     assert check.main() == 0
     assert "no: torch_scatter of unknown version is installed" in capsys.readouterr().out
     assert "torch_scatter" not in sys.modules
+
+
+def test_check_without_pyg(capsys, monkeypatch, switch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch_geometric" else find(name))
+    monkeypatch.setattr(sys, "argv", ["graphkern.compat", "--check"])
+    assert check.main() == 0
+    out = capsys.readouterr().out
+    assert "torch_geometric is absent" in out
+    assert "GCNConv" not in out
 
 
 def test_usage_without_check(capsys, monkeypatch):
