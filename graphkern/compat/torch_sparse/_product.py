@@ -1,4 +1,7 @@
-"""Sparse-dense products by graphkern.spmm, and what it leaves out: batches, integers, positions of extrema."""
+"""Sparse-dense products by graphkern.spmm, and what it leaves out: batches, integers, positions of extrema.
+
+columns, batched, messages and integer_extremum are written so that TorchScript compiles them too.
+"""
 
 from __future__ import annotations
 
@@ -14,51 +17,58 @@ from graphkern.ops.spmm_extremum import SPMM_EXTREMUM
 
 def product(adj: CSR, value: Tensor | None, mat: Tensor, reduce: str) -> Tensor:
     """[*, N, F]: reduce over the edges of each row of value [E] times rows of mat [*, M, F]."""
-    flat = _flat(adj, value, mat)
+    flat = columns(mat, value, adj.num_edges)
     if mat.is_floating_point():
         out = spmm(adj, flat, None if value is None else value.to(mat.dtype), reduce)
     else:
-        out = segment(_messages(adj, value, flat), adj.indptr, reduce)
-    return _batched(out, mat)
+        out = segment(messages(flat, adj.indices, value), adj.indptr, reduce)
+    return batched(out, mat)
 
 
 def extremum(adj: CSR, value: Tensor | None, mat: Tensor, reduce: str) -> tuple[Tensor, Tensor]:
     """As product, for min and max, and the edge that gave each number; E in a row without edges."""
-    flat = _flat(adj, value, mat)
+    flat = columns(mat, value, adj.num_edges)
     if mat.is_floating_point():
-        inputs = (mat,) if value is None else (mat, value)
-        needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+        needs_grad = torch.is_grad_enabled() and (mat.requires_grad or (value is not None and value.requires_grad))
         weight = None if value is None else value.to(mat.dtype).unsqueeze(1)
         out, arg = SPMM_EXTREMUM(*adj.ordered_tensors(needs_grad), flat, weight, reduce, True)
         arg = arg.masked_fill(arg < 0, adj.num_edges)
     else:
-        messages = _messages(adj, value, flat)
-        out = segment(messages, adj.indptr, reduce)
-        row = ptr2ind(adj.indptr, adj.num_edges)
-        edge = torch.arange(adj.num_edges, device=mat.device)[:, None].expand_as(messages)
-        edge = torch.where(messages == out[row], edge, adj.num_edges)
-        arg = torch.full_like(out, adj.num_edges, dtype=torch.long)
-        arg = arg.scatter_reduce(0, row[:, None].expand_as(messages), edge, "amin")
-    return _batched(out, mat), _batched(arg, mat)
+        out, arg = integer_extremum(messages(flat, adj.indices, value), adj.indptr, reduce)
+    return batched(out, mat), batched(arg, mat)
 
 
-def _flat(adj: CSR, value: Tensor | None, mat: Tensor) -> Tensor:
-    """[M, B F]"""
-    if mat.dim() < 2 or mat.shape[-2] != adj.num_cols:
-        raise ValueError(f"the dense matrix must be [*, {adj.num_cols}, F] but is {list(mat.shape)}")
-    if value is not None and value.shape != (adj.num_edges,):
-        raise ValueError(f"value must be [{adj.num_edges}] but is {list(value.shape)}")
+def columns(mat: Tensor, value: Tensor | None, num_edges: int) -> Tensor:
+    """mat [*, M, F] as [M, B F]; value must be [E]."""
+    if mat.dim() < 2:
+        raise ValueError(f"the dense matrix must be [*, M, F] but is {mat.shape}")
+    if value is not None and (value.dim() != 1 or value.numel() != num_edges):
+        raise ValueError(f"value must be [{num_edges}] but is {value.shape}")
     return mat if mat.dim() == 2 else mat.movedim(-2, 0).flatten(1)
 
 
-def _batched(out: Tensor, mat: Tensor) -> Tensor:
+def batched(out: Tensor, mat: Tensor) -> Tensor:
     """[N, B F] as [*, N, F]"""
-    return out if mat.dim() == 2 else out.reshape(out.shape[0], *mat.shape[:-2], mat.shape[-1]).movedim(0, -2)
+    if mat.dim() == 2:
+        return out
+    sizes = list(mat.size())
+    sizes[-2] = out.size(0)
+    return out.view([out.size(0)] + sizes[:-2] + sizes[-1:]).movedim(0, -2)  # noqa: RUF005
 
 
-def _messages(adj: CSR, value: Tensor | None, flat: Tensor) -> Tensor:
-    messages = flat[adj.indices]
-    return messages if value is None else messages * value.to(flat.dtype)[:, None]
+def messages(flat: Tensor, col: Tensor, value: Tensor | None) -> Tensor:
+    """[E, B F]"""
+    return flat[col] if value is None else flat[col] * value.to(flat.dtype).unsqueeze(1)
+
+
+def integer_extremum(message: Tensor, rowptr: Tensor, reduce: str) -> tuple[Tensor, Tensor]:
+    num_edges = message.size(0)
+    out = segment(message, rowptr, reduce)
+    row = ptr2ind(rowptr, num_edges)
+    edge = torch.arange(num_edges, device=message.device).unsqueeze(1).expand_as(message)
+    edge = torch.where(message == out[row], edge, num_edges)
+    arg = torch.full_like(out, num_edges, dtype=torch.long)
+    return out, arg.scatter_reduce(0, row.unsqueeze(1).expand_as(message), edge, "amin")
 
 
 def spmm_sum(

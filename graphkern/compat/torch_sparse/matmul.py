@@ -5,16 +5,44 @@ import torch
 from torch import Tensor
 
 from graphkern.compat.torch_sparse import _product
-from graphkern.compat.torch_sparse._check import check_range
+from graphkern.compat.torch_sparse._check import check_pointers, check_range
 from graphkern.compat.torch_sparse.tensor import SparseTensor
+from graphkern.compat.torch_sparse.utils import segment
+
+
+def _scripted(src: SparseTensor, other: Tensor, reduce: str) -> tuple[Tensor, Tensor]:
+    """The product and, for min and max, the winning entries, by operators that TorchScript knows and that stay."""
+    rowptr, col, value = src.csr()
+    flat = _product.columns(other, value, col.numel())
+    if not col.is_cuda:  # on the CPU a bad index is a bad address
+        check_pointers(rowptr, "rowptr", col.numel())
+        check_range(col, "col", other.size(-2))
+    if not other.is_floating_point():
+        message = _product.messages(flat, col, value)
+        out, arg = segment(message, rowptr, reduce), col
+        if reduce == "min" or reduce == "max":
+            out, arg = _product.integer_extremum(message, rowptr, reduce)
+            return _product.batched(out, other), _product.batched(arg, other)
+        return _product.batched(out, other), arg
+    by_col: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+    if other.requires_grad or (value is not None and value.requires_grad):
+        order = src.storage.csr2csc()
+        by_col = (src.storage.colptr(), src.storage.row()[order], order)
+    weight = None if value is None else value.to(other.dtype).unsqueeze(1)
+    t_ptr, t_row, t_edge = by_col
+    if reduce == "sum" or reduce == "mean":
+        out = torch.ops.graphkern.spmm(rowptr, col, None, t_ptr, t_row, t_edge, flat, weight, reduce)
+        return _product.batched(out, other), col
+    out, arg = torch.ops.graphkern.spmm_extremum(rowptr, col, t_ptr, t_row, t_edge, flat, weight, reduce, True)
+    arg = arg.masked_fill(arg < 0, col.numel())
+    return _product.batched(out, other), _product.batched(arg, other)
 
 
 def spmm_sum(src: SparseTensor, other: Tensor) -> Tensor:
-    rowptr, col, value = src.csr()
-    value = None if value is None else value.to(other.dtype)
     if torch.jit.is_scripting():
-        return torch.ops.torch_sparse.spmm_sum(None, rowptr, col, value, None, None, other)
+        return _scripted(src, other, "sum")[0]
     else:  # noqa: RET505  TorchScript compiles one branch only
+        rowptr, col, value = src.csr()
         return _product.spmm_sum(None, rowptr, col, value, None, None, other)
 
 
@@ -23,31 +51,28 @@ def spmm_add(src: SparseTensor, other: Tensor) -> Tensor:
 
 
 def spmm_mean(src: SparseTensor, other: Tensor) -> Tensor:
-    rowptr, col, value = src.csr()
-    value = None if value is None else value.to(other.dtype)
     if torch.jit.is_scripting():
-        return torch.ops.torch_sparse.spmm_mean(None, rowptr, col, value, None, None, None, other)
+        return _scripted(src, other, "mean")[0]
     else:  # noqa: RET505
+        rowptr, col, value = src.csr()
         return _product.spmm_mean(None, rowptr, col, value, None, None, None, other)
 
 
 def spmm_min(src: SparseTensor, other: Tensor) -> tuple[Tensor, Tensor]:
     """The minimum, and the entry that gave it; the number of entries in a row without any."""
-    rowptr, col, value = src.csr()
-    value = None if value is None else value.to(other.dtype)
     if torch.jit.is_scripting():
-        return torch.ops.torch_sparse.spmm_min(rowptr, col, value, other)
+        return _scripted(src, other, "min")
     else:  # noqa: RET505
+        rowptr, col, value = src.csr()
         return _product.spmm_min(rowptr, col, value, other)
 
 
 def spmm_max(src: SparseTensor, other: Tensor) -> tuple[Tensor, Tensor]:
     """The maximum, and the entry that gave it; the number of entries in a row without any."""
-    rowptr, col, value = src.csr()
-    value = None if value is None else value.to(other.dtype)
     if torch.jit.is_scripting():
-        return torch.ops.torch_sparse.spmm_max(rowptr, col, value, other)
+        return _scripted(src, other, "max")
     else:  # noqa: RET505
+        rowptr, col, value = src.csr()
         return _product.spmm_max(rowptr, col, value, other)
 
 

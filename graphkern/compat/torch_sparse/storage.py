@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._jit_internal import _drop as not_in_torchscript
 
 from graphkern.compat.torch_sparse._check import check_index, check_pointers, check_range, check_value, resized, size_of
-from graphkern.compat.torch_sparse.utils import ascending, ind2ptr, index_sort, ptr2ind, segment
+from graphkern.compat.torch_sparse.utils import ascending, index_sort, ptr2ind, rowptr_of, segment
 
 layouts = ["coo", "csr", "csc"]
 
@@ -146,7 +146,7 @@ class SparseStorage:
             return rowptr
         if row is None:
             raise ValueError("row and rowptr are both missing")
-        rowptr = ind2ptr(row, self._sparse_sizes[0])
+        rowptr = rowptr_of(row, self._sparse_sizes[0])
         self._rowptr = rowptr
         return rowptr
 

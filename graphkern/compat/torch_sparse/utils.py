@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import graphkern.ops  # noqa: F401  registers the operators below
+from graphkern._kept import kept_with
 
 
 def index_sort(inputs: Tensor, max_value: int | None = None) -> tuple[Tensor, Tensor]:
@@ -26,6 +27,20 @@ def is_scalar(other: Any) -> bool:
 def ind2ptr(ind: Tensor, size: int) -> Tensor:
     """[size + 1] where each value begins in the ascending indices ind [E]."""
     return torch.searchsorted(ind, torch.arange(size + 1, dtype=ind.dtype, device=ind.device))
+
+
+def rowptr_of(row: Tensor, num_rows: int) -> Tensor:
+    """ind2ptr, one tensor for all matrices with this row, so that what is kept with it serves them all."""
+    if torch.jit.is_scripting():
+        return ind2ptr(row, num_rows)
+    else:  # noqa: RET505  TorchScript compiles one branch only
+        return _kept_rowptr(row, num_rows)
+
+
+def _kept_rowptr(row: Tensor, num_rows: int) -> Tensor:
+    if torch.compiler.is_compiling():
+        return ind2ptr(row, num_rows)
+    return kept_with((row,), ("torch_sparse.rowptr", num_rows), lambda: ind2ptr(row, num_rows))
 
 
 def ptr2ind(ptr: Tensor, num_edges: int) -> Tensor:
