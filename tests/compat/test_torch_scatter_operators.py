@@ -136,21 +136,16 @@ def test_schemas(registered):
         assert str(getattr(registered, name).default._schema) == f"torch_scatter::{name}{text}"
 
 
-def in_a_process_of_its_own(code):
-    """Without what TorchScript compiled in this one."""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", PREAMBLE + code], check=True)
+def test_register_and_unregister():
+    """In a process without what TorchScript compiled in this one."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", REGISTERING], check=True)
 
 
-PREAMBLE = """
+REGISTERING = """
 import torch
 import graphkern.compat.torch_scatter as torch_scatter
 src, index = torch.tensor([1.0, 2.0, 4.0, 3.0]), torch.tensor([0, 0, 2, 2])
 assert not hasattr(torch.ops.torch_scatter, "scatter_sum")
-"""
-
-
-def test_register_and_unregister():
-    in_a_process_of_its_own("""
 library = torch_scatter.register()
 assert torch_scatter.register() is library
 torch_scatter.unregister(library)
@@ -163,15 +158,10 @@ torch_scatter.unregister(library)
 assert hasattr(torch.ops.torch_scatter, "scatter_sum"), "that library is gone already"
 torch_scatter.unregister(again)
 assert not hasattr(torch.ops.torch_scatter, "scatter_sum")
-""")
-
-
-def test_scripting_registers_for_good():
-    in_a_process_of_its_own("""
-scripted = torch.jit.script(torch_scatter.scatter_softmax)
+scripted = torch.jit.script(torch_scatter.scatter_softmax)  # registers, and for good
 torch_scatter.unregister()
 assert scripted(src, index).equal(torch_scatter.scatter_softmax(src, index))
-""")
+"""
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

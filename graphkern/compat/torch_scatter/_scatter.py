@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -65,6 +64,15 @@ class Places:
         """[B, N, K]"""
         return self.values.new_full(self.shape, value)
 
+    def combined(self, start: Tensor, reduce: str) -> Tensor:
+        """start [B, N, K], written: what torch's scatter_reduce_ makes of it and the values."""
+        index = self.entrywise()
+        if len(start) == 1:  # torch is faster along axis 0
+            self.guarded(start[0].scatter_reduce_, 0, index[0], self.values[0], reduce)
+        else:
+            self.guarded(start.scatter_reduce_, 1, index, self.values, reduce)
+        return start
+
     def entrywise(self) -> Tensor:
         """The index as torch's own scatter functions want it: [B, L, K] int64, a view where int64 came."""
         return self.index.long().expand(self.values.shape)
@@ -77,7 +85,7 @@ def add(
     if src.dtype in FLOAT_DTYPES:
         return scatter_reduce(src, index, None if out is not None else dim_size, reduce, dim, out)
     places = Places(src, index, dim, out, dim_size)
-    total = places.restore(places.guarded(places.filled(0).scatter_add_, 1, places.entrywise(), places.values))
+    total = places.restore(places.combined(places.filled(0), "sum"))
     out = total if out is None else out.add_(total)
     if reduce == "mean":
         index = places.index.long()
@@ -92,7 +100,7 @@ def multiply(src: Tensor, index: Tensor, dim: int, out: Tensor | None, dim_size:
     numeric(src, "scatter_mul")
     places = Places(src, index, dim, out, dim_size)
     start = places.filled(1 if src.numel() > 0 or out is not None else 0)
-    product = places.guarded(partial(torch.scatter_reduce, start, 1, places.entrywise(), places.values, "prod"))
+    product = places.combined(start, "prod")
     return places.restore(product) if out is None else out.mul_(places.restore(product))
 
 
@@ -151,7 +159,7 @@ def _integer_extremum(places: Places, out: Tensor | None, reduce: str, worst: in
     target, values, length = places.entrywise(), places.values, places.values.shape[1]
     old = places.filled(worst) if out is None else _axis.flatten(out, places.dim)
     name = "amax" if reduce == "max" else "amin"
-    new = places.guarded(partial(torch.scatter_reduce, old, 1, target, values, name))
+    new = places.combined(old.clone(), name)
     won = values == new.gather(1, target)
     position = torch.arange(length, device=values.device)[None, :, None].expand(values.shape)
     arg = torch.full(new.shape, length, device=values.device)

@@ -38,8 +38,9 @@ def scatter_logsumexp(
     size[dim] = dim_size
     lowest = torch.full(size, float("-inf"), dtype=src.dtype, device=src.device)
     top = scatter(src, index, dim, lowest, None, "max")
-    shifted = torch.nan_to_num(src - take_back(top, index, src, dim), float("-inf"), float("inf"), float("-inf"))
-    total = scatter_sum(shifted.exp(), index, dim, None, dim_size)
+    shifted = src - take_back(top, index, src, dim)
+    weight = shifted.nan_to_num_(float("-inf"), float("inf"), float("-inf")).exp_()
+    total = scatter_sum(weight, index, dim, None, dim_size)
     if out is None:
         return total.add_(eps).log_().add_(top).nan_to_num_(neginf=0.0)
     top = torch.where(top == float("-inf"), out, top)  # what has no entries stays as it is

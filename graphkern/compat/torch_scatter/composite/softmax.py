@@ -71,4 +71,4 @@ def scatter_log_softmax(
     top = scatter(src, index, dim, None, dim_size, "max")
     shifted = src - take_back(top, index, src, dim)
     total = scatter_sum(shifted.exp(), index, dim, None, dim_size)
-    return shifted - take_back(total.add_(eps).log_(), index, src, dim)
+    return shifted.sub_(take_back(total.add_(eps).log_(), index, src, dim))
