@@ -17,3 +17,8 @@ def switch():
     """For tests that enable by themselves."""
     yield compat
     compat.disable()
+
+
+@pytest.fixture
+def pyg():
+    return pytest.importorskip("torch_geometric", reason="needs torch_geometric")
