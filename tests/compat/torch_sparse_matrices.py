@@ -1,4 +1,4 @@
-"""Small matrices of every kind, as triplets in NumPy, and their dense counterparts."""
+"""Small matrices of every kind, as triplets in NumPy, and their dense counterparts; graphs to sample from."""
 
 import numpy as np
 import torch
@@ -80,3 +80,36 @@ def caches_agree(storage):
     fresh = SparseTensor(row=storage.row(), col=storage.col(), sparse_sizes=storage.sparse_sizes()).storage
     for key in ("rowptr", *storage.cached_keys()):
         assert torch.equal(getattr(storage, key)(), getattr(fresh, key)()), key
+
+
+def random_graph(num_nodes=40, num_edges=300, num_sources=None, seed=0):
+    """colptr [N + 1] and row [E] of a graph without parallel edges; node 3 has no edges."""
+    random = np.random.default_rng(seed)
+    num_sources = num_sources or num_nodes
+    places = np.arange(num_nodes * num_sources)
+    places = places[places // num_sources != 3]
+    place = np.sort(random.choice(places, num_edges, replace=False))
+    counts = np.bincount(place // num_sources, minlength=num_nodes)
+    return torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])), torch.from_numpy(place % num_sources)
+
+
+def column(colptr, edge):
+    """The node that each edge leads to."""
+    return torch.searchsorted(colptr, edge, right=True) - 1
+
+
+def check_edges(colptr, row, sources, destinations, local_row, local_col, edge):
+    assert torch.equal(sources[local_row], row[edge])
+    assert torch.equal(destinations[local_col], column(colptr, edge))
+
+
+def all_edges(colptr, row, sources, destinations):
+    """Positions of all edges between two sets of nodes."""
+    inside = torch.isin(row, sources) & torch.isin(column(colptr, torch.arange(row.numel())), destinations)
+    return inside.nonzero().view(-1).tolist()
+
+
+def uniform(counts, share, trials):
+    """Within 5 standard deviations of a binomial count."""
+    deviation = np.sqrt(trials * share * (1 - share))
+    assert (abs(np.asarray(counts) - trials * share) < 5 * deviation).all(), counts

@@ -12,7 +12,7 @@ from graphkern import ops
 from graphkern._kept import kept_with
 from graphkern.compat.torch_sparse._sampling import draw_seed, edges_between, edges_of, positions
 from graphkern.compat.torch_sparse.utils import scatter
-from graphkern.csr import CSR
+from graphkern.csr import CSR, check_range
 
 EdgeType = tuple[str, str, str]
 Tensors = dict[str, Tensor]
@@ -177,6 +177,8 @@ def hgt_sample(
             raise ValueError(f"num_samples_dict[{kind!r}] has {len(numbers)} numbers for {num_hops} hops")
     sizes = _sizes({types[name]: (colptr, row_dict[name]) for name, colptr in colptr_dict.items()})
     graphs = {name: _graph(colptr, row_dict[name], types[name], sizes) for name, colptr in colptr_dict.items()}
+    for kind, given in input_node_dict.items():
+        check_range(given, sizes.get(kind, 2**63 - 1), f"input_node_dict[{kind!r}]")
     nothing = torch.empty(0, dtype=torch.long)
     nodes = {kind: input_node_dict.get(kind, nothing) for kind in num_samples_dict}
     budget = {kind: (nothing, torch.empty(0)) for kind in num_samples_dict}
