@@ -324,8 +324,10 @@ def test_torchscript(enabled, reduce, tmp_path):
     x = torch.from_numpy(right("square")).float().requires_grad_()
     scripted = torch.jit.script(layers)
     expected = layers(matrix, x, reduce)
-    torch.testing.assert_close(scripted(matrix, x, reduce), expected)
-    (grad,) = torch.autograd.grad(scripted(matrix, x, reduce).sum(), x)
+    with torch.jit.optimized_execution(False):  # seconds for a graph that runs once
+        out = scripted(matrix, x, reduce)
+        (grad,) = torch.autograd.grad(out.sum(), x)
+    torch.testing.assert_close(out, expected)
     torch.testing.assert_close(grad, torch.autograd.grad(expected.sum(), x)[0])
     scripted.save(str(tmp_path / "layers.pt"))
     assert torch.jit.script(either)(matrix) == matrix.nnz()
