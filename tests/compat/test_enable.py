@@ -299,7 +299,9 @@ def test_check(capsys, monkeypatch, switch):
         assert f"\n{name} " in out
         assert f"{name}: " in out
     assert "failed" not in out
-    assert state() == before
+    after = state()  # the check imports more of PyG
+    assert after[:2] == before[:2]
+    assert before[2].items() <= after[2].items()
 
 
 def test_check_says_what_is_wrong(capsys, monkeypatch, switch):
