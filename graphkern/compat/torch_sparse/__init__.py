@@ -10,26 +10,21 @@ from graphkern.compat.torch_sparse._hetero import (
 from graphkern.compat.torch_sparse._operators import register, unregister
 from graphkern.compat.torch_sparse._sampling import ego_k_hop_sample_adj, neighbor_sample
 from graphkern.compat.torch_sparse.add import add, add_, add_nnz, add_nnz_
-from graphkern.compat.torch_sparse.bandwidth import partition, reverse_cuthill_mckee
+from graphkern.compat.torch_sparse.bandwidth import reverse_cuthill_mckee
 from graphkern.compat.torch_sparse.cat import cat
+from graphkern.compat.torch_sparse.coalesce import coalesce, spadd
+from graphkern.compat.torch_sparse.convert import from_scipy, from_torch_sparse, to_scipy, to_torch_sparse
 from graphkern.compat.torch_sparse.diag import fill_diag, get_diag, remove_diag, set_diag
-from graphkern.compat.torch_sparse.functional import (
-    coalesce,
-    eye,
-    from_scipy,
-    from_torch_sparse,
-    spadd,
-    spmm,
-    spspmm,
-    to_scipy,
-    to_torch_sparse,
-)
+from graphkern.compat.torch_sparse.eye import eye
 from graphkern.compat.torch_sparse.index_select import index_select, index_select_nnz, permute
 from graphkern.compat.torch_sparse.masked_select import masked_select, masked_select_nnz
+from graphkern.compat.torch_sparse.metis import partition
 from graphkern.compat.torch_sparse.mul import mul, mul_, mul_nnz, mul_nnz_
 from graphkern.compat.torch_sparse.narrow import __narrow_diag__, narrow, select
 from graphkern.compat.torch_sparse.reduce import max, mean, min, sum
 from graphkern.compat.torch_sparse.sample import random_walk, saint_subgraph, sample, sample_adj
+from graphkern.compat.torch_sparse.spmm import spmm
+from graphkern.compat.torch_sparse.spspmm import spspmm
 from graphkern.compat.torch_sparse.storage import SparseStorage
 from graphkern.compat.torch_sparse.tensor import SparseTensor
 from graphkern.compat.torch_sparse.transpose import t, transpose

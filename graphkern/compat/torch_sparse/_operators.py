@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.library import Library
 
 from graphkern.compat.torch_sparse import _hetero, _product, _sampling
-from graphkern.compat.torch_sparse.bandwidth import NO_METIS
 from graphkern.compat.torch_sparse.diag import non_diag_mask
+from graphkern.compat.torch_sparse.metis import NO_METIS
 from graphkern.compat.torch_sparse.utils import ind2ptr, ptr2ind
 
 _HETERO = (
