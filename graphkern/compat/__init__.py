@@ -49,8 +49,9 @@ def enable(*names: str) -> ExitStack:
         raise RuntimeError("; ".join(refused) + ": only an absent package is served")
     fresh = [name for name in chosen if name not in _enabled]
     with ExitStack() as undo:
+        undo.callback(_tell_pyg, enabled=False)
         for name in fresh:
-            undo.callback(disable, name)
+            undo.callback(_take_back, name)
             _put(name)
         _tell_pyg(enabled=True)
         return undo.pop_all()
@@ -68,12 +69,7 @@ def disable(*names: str) -> None:
     """
     chosen = [name for name in _known(names) if name in _enabled]
     for name in chosen:
-        before = _enabled.pop(name)
-        for key, module in _modules(name).items():
-            if sys.modules.get(key) is module:
-                del sys.modules[key]
-        sys.modules.update(before)  # type: ignore[arg-type]  # None blocks an import
-        _package(name).unregister()
+        _take_back(name)
     if chosen:
         _tell_pyg(enabled=False)
 
@@ -108,6 +104,17 @@ def _put(name: str) -> None:
     _enabled[name] = {key: sys.modules[key] for key in modules if key in sys.modules}
     sys.modules.update(modules)
     _package(name).register()
+
+
+def _take_back(name: str) -> None:
+    if name not in _enabled:
+        return
+    before = _enabled.pop(name)
+    for key, module in _modules(name).items():
+        if sys.modules.get(key) is module:
+            del sys.modules[key]
+    sys.modules.update(before)  # type: ignore[arg-type]  # None blocks an import
+    _package(name).unregister()
 
 
 def _package(name: str) -> ModuleType:

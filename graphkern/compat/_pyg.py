@@ -60,13 +60,10 @@ def _found_now(pyg: ModuleType) -> dict[str, Any]:
     finally:
         for name in blocked:
             del sys.modules[name]
-    found = {}
-    for name, old in vars(pyg).items():
-        new = vars(second).get(name, old)
-        remade = _made_by(pyg, old) and _made_by(pyg, new)
-        if not (name.startswith("__") or remade or new is old or new == old):
-            found[name] = new
-    return found
+    pairs = {name: (old, vars(second).get(name, old)) for name, old in vars(pyg).items() if not name.startswith("__")}
+    remade = {id(new): old for old, new in pairs.values() if _made_by(pyg, old) and _made_by(pyg, new)}
+    found = {name: _substitute(new, remade) for name, (_, new) in pairs.items()}  # unions too may hold what was remade
+    return {name: new for name, new in found.items() if not (new is pairs[name][0] or new == pairs[name][0])}
 
 
 def _made_by(pyg: ModuleType, value: Any) -> bool:

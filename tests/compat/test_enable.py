@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import sys
 import types
+import typing
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def state():
             inside |= {
                 (key, name): value
                 for name, value in vars(module).items()
-                if isinstance(value, (type, types.ModuleType, bool)) or value is object
+                if isinstance(value, (type, types.ModuleType, bool)) or value is object or typing.get_args(value)
             }
     return names, operators, inside, set(torch.serialization.get_safe_globals())
 
@@ -177,7 +178,7 @@ def test_what_others_put_in_place_meanwhile_stays(switch):
         del sys.modules["pyg_lib"]
 
 
-def test_all_or_nothing(switch, monkeypatch):
+def test_all_or_nothing(pyg, switch, monkeypatch):
     from graphkern.compat import pyg_lib
 
     def fail():
