@@ -1,5 +1,6 @@
 """Set up before anything imports triton: without a CUDA device its kernels run in the interpreter."""
 
+import gc
 import os
 
 import pytest
@@ -7,6 +8,12 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_collection_finish():
+    """What stays to the end, 10,000 tests and the modules, is not to be searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):

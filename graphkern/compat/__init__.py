@@ -64,8 +64,9 @@ def disable(*names: str) -> None:
         names: surfaces; none means all three. Those that are not enabled are left alone.
     Raises: ValueError for an unknown name.
 
-    A module that imported one of the packages meanwhile keeps it. Operators that are held directly, in a variable or by
-    compiled TorchScript, must not be called any more.
+    A module that imported one of the packages meanwhile keeps it. An operator that is held, in a variable or by
+    compiled TorchScript, raises NotImplementedError. Their schemas stay known, so that the compiled package itself can
+    no longer be imported in this process.
     """
     chosen = [name for name in _known(names) if name in _enabled]
     for name in chosen:

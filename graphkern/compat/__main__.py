@@ -53,7 +53,10 @@ def _surfaces() -> tuple[list[str], list[str]]:
 
 
 def _operators() -> set[str]:
-    return set(torch._C._dispatch_get_all_op_names())
+    """Those that Python implements as ours are."""
+    keys = ("CompositeImplicitAutograd", "CompositeExplicitAutograd")
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    return {name for name in torch._C._dispatch_get_all_op_names() if any(has_kernel(name, key) for key in keys)}
 
 
 def _functions(name: str) -> int:

@@ -55,9 +55,7 @@ def gcn_norm(
     return _norm(adj, edge_weight, self_loop, dtype, existing)
 
 
-def _norm(
-    adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: torch.dtype, existing: str
-) -> GCNNorm:
+def _norm(adj: CSR, edge_weight: Tensor | None, self_loop: float | None, dtype: torch.dtype, existing: str) -> GCNNorm:
     wide = torch.promote_types(dtype, torch.float32)
     weight, loop = None if edge_weight is None else edge_weight.to(wide), None
     if edge_weight is None and self_loop == 1 and existing != "add":

@@ -172,20 +172,6 @@ def test_bad_arguments(name):
         call()
 
 
-def test_operators_come_and_go():
-    pyg_lib.unregister()
-    assert not hasattr(torch.ops.pyg, "neighbor_sample")
-    pyg_lib.register()
-    pyg_lib.register()
-    assert hasattr(torch.ops.pyg, "neighbor_sample")
-    pyg_lib.unregister()
-    pyg_lib.unregister()
-    assert not hasattr(torch.ops.pyg, "neighbor_sample")
-    pyg_lib.register()
-    assert torch.ops.pyg.index_sort(torch.tensor([2, 1]))[1].tolist() == [1, 0]
-    pyg_lib.unregister()
-
-
 def test_operators_agree_with_the_functions(operators):
     x, w = torch.randn(4, 3, requires_grad=True), torch.randn(3, 3, 2)
     assert torch.equal(operators.segment_matmul(x, PTR, w), ops.segment_matmul(x, PTR, w))

@@ -294,17 +294,6 @@ def test_pointers_and_masks(enabled):
             call(torch.tensor([0, 1]), torch.tensor([0]), None, 1, True)
 
 
-def test_operators_come_and_go():
-    torch_sparse.register()
-    torch_sparse.register()
-    packet = torch.ops.torch_sparse.spmm_sum
-    assert "Tensor? csr2csc" in str(packet.default._schema)
-    torch_sparse.unregister()
-    torch_sparse.unregister()
-    with pytest.raises(AttributeError):
-        torch.ops.torch_sparse.spmm_sum  # noqa: B018
-
-
 def layers(a: SparseTensor, x: torch.Tensor, reduce: str) -> torch.Tensor:
     a = torch_sparse.fill_diag(torch_sparse.add(torch_sparse.mul(a, a), a), 2.0)
     degree = torch_sparse.sum(a, dim=1)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
+from graphkern.compat._operators import Operator, Operators
 from graphkern.compat.pyg_lib import _dense, _hetero, _homogeneous, sampler
 
 _DIFFERENTIABLE: dict[str, tuple[str, Callable]] = {
@@ -46,31 +45,14 @@ _SAMPLING: dict[str, tuple[str, Callable]] = {
         _hetero.sample,
     ),
 }
-_defined: list[torch.library.Library] = []
 
 
-def register() -> None:
-    """Define the operators torch.ops.pyg.*; nothing where they are defined by this function already.
-
-    Raises: RuntimeError where another library, the real pyg-lib, has defined them.
-    """
-    if _defined:
-        return
-    if torch._C._dispatch_has_kernel("pyg::neighbor_sample"):
-        raise RuntimeError("torch.ops.pyg.neighbor_sample is defined already: pyg-lib itself is loaded")
-    library = torch.library.Library("pyg", "FRAGMENT")
-    for operators, key in (
-        (_DIFFERENTIABLE, "CompositeImplicitAutograd"),  # made of operators that have gradients
-        (_SAMPLING, "CompositeExplicitAutograd"),  # takes part even where no argument is a Tensor, but a Dict of them
-    ):
-        for name, (schema, function) in operators.items():
-            library.define(name + schema)
-            library.impl(name, function, key)
-    _defined.append(library)
+def _operators() -> list[Operator]:
+    made_of_operators = [Operator(name + schema, function) for name, (schema, function) in _DIFFERENTIABLE.items()]
+    return made_of_operators + [
+        Operator(name + schema, function, "CompositeExplicitAutograd") for name, (schema, function) in _SAMPLING.items()
+    ]
 
 
-def unregister() -> None:
-    """Take away what register defined; nothing where it did not."""
-    for library in _defined:
-        library._destroy()
-    _defined.clear()
+_PYG = Operators("pyg", _operators)
+register, unregister = _PYG.register, _PYG.unregister

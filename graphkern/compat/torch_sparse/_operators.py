@@ -1,12 +1,12 @@
-"""The operators torch.ops.torch_sparse.*, there between register() and unregister()."""
+"""The operators torch.ops.torch_sparse.*."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from torch import Tensor
-from torch.library import Library
 
+from graphkern.compat._operators import Operator, Operators
 from graphkern.compat.torch_sparse import _hetero, _product, _sampling
 from graphkern.compat.torch_sparse.diag import non_diag_mask
 from graphkern.compat.torch_sparse.metis import NO_METIS
@@ -63,21 +63,6 @@ OPERATORS: dict[str, Callable] = {
     "cuda_version() -> int": _cuda_version,
 }  # fmt: skip
 
-_registered: list[Library] = []
-
-
-def register() -> None:
-    """Define the operators; nothing where they are there already."""
-    if _registered:
-        return
-    library = Library("torch_sparse", "DEF")
-    _registered.append(library)
-    for schema, function in OPERATORS.items():
-        # built of operators that have gradients and fakes of their own
-        library.impl(library.define(schema), function, "CompositeImplicitAutograd")
-
-
-def unregister() -> None:
-    """Take the operators away again."""
-    while _registered:
-        _registered.pop()._destroy()
+# built of operators that have gradients and fakes of their own
+_OPERATORS = Operators("torch_sparse", lambda: [Operator(schema, function) for schema, function in OPERATORS.items()])
+register, unregister = _OPERATORS.register, _OPERATORS.unregister

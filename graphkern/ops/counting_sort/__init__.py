@@ -12,4 +12,6 @@ def _fake(index: Tensor, num_bins: int) -> tuple[Tensor, Tensor]:
     return index.new_empty(num_bins + 1), index.new_empty(index.shape[0])
 
 
-COUNTING_SORT = Op("counting_sort", "(Tensor index, SymInt num_bins) -> (Tensor, Tensor)", reference=reference, fake=_fake)
+COUNTING_SORT = Op(
+    "counting_sort", "(Tensor index, SymInt num_bins) -> (Tensor, Tensor)", reference=reference, fake=_fake
+)
