@@ -71,7 +71,7 @@ class CSR:
         for name, value in (
             ("indptr", indptr.contiguous()),
             ("indices", indices.contiguous()),
-            ("num_cols", int(num_cols)),
+            ("num_cols", num_cols if isinstance(num_cols, torch.SymInt) else int(num_cols)),
             ("_edge_id", edge_id),
             ("_transpose", None),
             ("_permutation", None),

@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from graphkern.csr import CSR, INDEX_DTYPES, check_range, row_index
 from graphkern.nn.arguments import reduce_of
@@ -160,9 +161,8 @@ def _group(adj: CSR, edge_type: Tensor, num_relations: int) -> Relations:
     sort = torch.ops.graphkern.counting_sort
     _, order = sort(edge_type, num_relations)
     relation, row = edge_type[order], adj.row_index()[order]
-    is_first = torch.ones_like(row, dtype=torch.bool)
-    is_first[1:] = (relation[1:] != relation[:-1]) | (row[1:] != row[:-1])
-    first = torch.nonzero(is_first).flatten()
+    is_new = (relation[1:] != relation[:-1]) | (row[1:] != row[:-1])
+    first = torch.nonzero(pad(is_new, (1, 0), value=True)[: adj.num_edges]).flatten()
     end = first.new_full((1,), adj.num_edges)
     groups = CSR(torch.cat([first, end]).to(adj.dtype), adj.indices[order], adj.num_cols, validate=False)
     indptr, group = sort(row[first], adj.num_rows)
@@ -181,4 +181,6 @@ def kept(adj: CSR, name: str, build: Callable[[], T]) -> T:
 
 def _index_dtype(adj: CSR, size: int) -> torch.dtype:
     """The dtype of adj, or int64 where its values would not reach size."""
+    if adj.dtype == torch.int64:  # no question of size for a compiler to remember
+        return torch.int64
     return adj.dtype if size <= torch.iinfo(adj.dtype).max else torch.int64

@@ -69,6 +69,19 @@ def test_no_break_and_no_compilation_for_another_size(name):
     _check(name, "aot_eager", SIZES)
 
 
+@pytest.mark.parametrize("name", ["GCN, weights", "GAT", "RGCNConv"])
+def test_export(name):
+    """For any number of nodes and edges."""
+    build, values = MODELS[name]
+    model = graphkern.accelerate(build()).eval()
+    nodes, edges = torch.export.Dim("nodes", min=2), torch.export.Dim("edges", min=3)
+    arguments = (torch.randn(20, F), torch.randint(20, (2, 60)), *values(60))
+    shapes = ({0: nodes}, {1: edges}, *({0: edges} for _ in values(1)))
+    program = torch.export.export(model, arguments, dynamic_shapes=shapes).module()
+    others = (torch.randn(7, F), torch.randint(7, (2, 33)), *values(33))
+    torch.testing.assert_close(program(*others), model(*others), rtol=1e-5, atol=1e-5)
+
+
 def test_inductor():
     _check("GAT", "inductor", SIZES[:3])
 
