@@ -3,6 +3,7 @@ hooks and whatever refers to it stay what they are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,11 +69,6 @@ class Fused(MessagePassing):
 
 def _pair(x: Features | list) -> tuple[Tensor, Tensor | None]:
     return (x, x) if isinstance(x, Tensor) else (x[0], x[1])
-
-
-def _given(x: Features | list) -> Any:
-    """The same, with a pair as a tuple."""
-    return x if isinstance(x, Tensor) else tuple(x)
 
 
 def _edges(graph: Any, x: Features | list, size: tuple | None = None) -> Edges:
@@ -182,15 +178,22 @@ class _Attention(Fused):
     reduces = ("sum", "add")
     ignores_edge_attr = False  # of a layer without edge_dim
 
+    def _attend_by(
+        self, theirs: Callable, ours: Callable, x: Any, graph: Any, edge_attr: Tensor | None, weights: Any, *size: Any
+    ) -> Any:
+        if self._unfused(x, graph, edge_attr, weights):
+            return theirs(self, x, graph, edge_attr, *size, weights)
+        edges = _edges(graph, x, *size)
+        x = x if isinstance(x, Tensor) else tuple(x)
+        return ours(self, x, edges.adj, self._features(edges, edge_attr))
+
     def _features(self, edges: Edges, edge_attr: Tensor | None) -> Tensor | None:
         """[E, F_edge] in CSR order: edge_attr, or what a sparse matrix holds."""
         if self.lin_edge is None:
             return None
-        if not edges.is_matrix:
-            return edges.in_csr_order(edge_attr)
         if edge_attr is None and edges.value is not None and (edges.form == "SparseTensor" or edges.value.dim() > 1):
             return edges.value
-        return edge_attr
+        return edges.in_csr_order(edge_attr)
 
     def _unfused(self, x: Any, graph: Any, edge_attr: Tensor | None, weights: bool | None) -> bool:
         """Whether PyG's own code is to run: observed calls, attention weights, and what PyG itself refuses or treats
@@ -217,10 +220,8 @@ class GATConv(_Attention, pyg.GATConv, nn.GATConv):
         size: tuple | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        if self._unfused(x, edge_index, edge_attr, return_attention_weights):
-            return pyg.GATConv.forward(self, x, edge_index, edge_attr, size, return_attention_weights)
-        edges = _edges(edge_index, x, size)
-        return nn.GATConv.forward(self, _given(x), edges.adj, self._features(edges, edge_attr))
+        weights = return_attention_weights
+        return self._attend_by(pyg.GATConv.forward, nn.GATConv.forward, x, edge_index, edge_attr, weights, size)
 
 
 class GATv2Conv(_Attention, pyg.GATv2Conv, nn.GATv2Conv):
@@ -231,10 +232,8 @@ class GATv2Conv(_Attention, pyg.GATv2Conv, nn.GATv2Conv):
         edge_attr: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        if self._unfused(x, edge_index, edge_attr, return_attention_weights):
-            return pyg.GATv2Conv.forward(self, x, edge_index, edge_attr, return_attention_weights)
-        edges = _edges(edge_index, x)
-        return nn.GATv2Conv.forward(self, _given(x), edges.adj, self._features(edges, edge_attr))
+        weights = return_attention_weights
+        return self._attend_by(pyg.GATv2Conv.forward, nn.GATv2Conv.forward, x, edge_index, edge_attr, weights)
 
 
 class TransformerConv(_Attention, pyg.TransformerConv, nn.TransformerConv):
@@ -245,10 +244,10 @@ class TransformerConv(_Attention, pyg.TransformerConv, nn.TransformerConv):
         edge_attr: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        if self._unfused(x, edge_index, edge_attr, return_attention_weights):
-            return pyg.TransformerConv.forward(self, x, edge_index, edge_attr, return_attention_weights)
-        edges = _edges(edge_index, x)
-        return nn.TransformerConv.forward(self, _given(x), edges.adj, self._features(edges, edge_attr))
+        weights = return_attention_weights
+        return self._attend_by(
+            pyg.TransformerConv.forward, nn.TransformerConv.forward, x, edge_index, edge_attr, weights
+        )
 
 
 class RGCNConv(Fused, pyg.RGCNConv, nn.RGCNConv):
