@@ -75,7 +75,8 @@ def scatter_reduce(
     new = _axis.guarded(SCATTER_REDUCE.known(needs_grad), (*args[:3], "sum"), check)
     out.add_(_axis.unflatten(new, src, dim))
     if reduce == "mean":
-        out.div_(_axis.unflatten(_count(places, size, args[0]).expand(new.shape), src, dim))
+        count = _axis.guarded(_count, (places, size, args[0]), check)
+        out.div_(_axis.unflatten(count.expand(new.shape), src, dim))
     return out
 
 
@@ -104,7 +105,7 @@ def flat_index(index: Tensor, src: Tensor, dim: int) -> Tensor:
     places = dim if index.dim() == 1 else 0
     shape = [1] * places + list(index.shape)
     shape += [1] * (src.dim() - len(shape))
-    if len(shape) != src.dim() or any(n not in (1, m) for n, m in zip(shape, src.shape, strict=True)):
+    if len(shape) != src.dim() or any(n != 1 and n != m for n, m in zip(shape, src.shape, strict=True)):
         raise ValueError(f"index {list(index.shape)} does not broadcast to src {list(src.shape)} along dim {dim}")
     for place, stride in enumerate(index.stride()):
         if stride == 0 and place + places != dim and index.shape[place] > 1:
