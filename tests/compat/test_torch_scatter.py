@@ -203,7 +203,7 @@ def test_sums_of_integers_wrap():
 def test_bool():
     src, index = torch.tensor([True, False, True, False]), torch.tensor([0, 0, 0, 1])
     assert torch_scatter.scatter_sum(src, index).tolist() == [True, False]
-    for reduce in ("mul", "min", "max"):
+    for reduce in ("mul", "mean", "min", "max"):
         with pytest.raises(NotImplementedError, match="bool"):
             call(reduce, src, index, 0)
 
@@ -260,6 +260,9 @@ def test_index_out_of_range(reduce, index, dtype):
         call(reduce, src, index, 0, None, 4)
     with pytest.raises(ValueError, match="index must be in"):
         call(reduce, src, index, 0, torch.ones(4, 2, dtype=dtype))
+    if reduce == "mean":  # counts without values to sum
+        with pytest.raises(ValueError, match="index must be in"):
+            call(reduce, src[:, :0], index, 0, torch.ones(4, 0, dtype=dtype))
 
 
 @pytest.mark.parametrize("reduce", REDUCES)

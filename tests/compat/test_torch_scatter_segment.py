@@ -37,6 +37,8 @@ INDICES = {  # src, index, size
     "two axes of batches": ((2, 2, 4, 2), (2, 2, 4), 3),
     "batches, one axis broadcast": ((2, 3, 4), (2, 1, 4), 3),
     "far fewer than places": ((2, 3), (2,), 40),
+    "one place for all": ((9, 3), (1,), 2),
+    "one place for all of a batch": ((2, 9, 3), (2, 1), 2),
 }
 
 

@@ -51,6 +51,11 @@ class Places:
         """call(*args), and ValueError where it refuses an index out of range."""
         return _axis.guarded(call, args, lambda: check_range(self.given, self.size, "index"))
 
+    def indptr(self) -> Tensor | None:
+        """[N + 1] where each place begins, where `sorted_indptr` has it."""
+        whole = self.given.shape[-1] == self.values.shape[1]
+        return sorted_indptr(self.given, self.size) if whole else None
+
     def restore(self, flat: Tensor) -> Tensor:
         """[B, N, K] in the shape of src with N along dim."""
         return _axis.unflatten(flat, self.src, self.dim)
@@ -84,13 +89,16 @@ def add(
     """Sum or mean; integer means are rounded as `rounding` says."""
     if src.dtype in FLOAT_DTYPES:
         return scatter_reduce(src, index, None if out is not None else dim_size, reduce, dim, out)
+    if reduce == "mean":
+        numeric(src, "scatter_mean")
     places = Places(src, index, dim, out, dim_size)
     total = places.restore(places.combined(places.filled(0), "sum"))
     out = total if out is None else out.add_(total)
     if reduce == "mean":
         index = places.index.long()
         count = index.new_zeros(index.shape[0], places.size, index.shape[2])
-        count = count.scatter_add_(1, index, index.new_ones(1).expand(index.shape)).clamp_(min=1)
+        places.guarded(count.scatter_add_, 1, index, index.new_ones(1).expand(index.shape))
+        count.clamp_(min=1)
         out.div_(places.restore(count.expand(places.shape)), rounding_mode=rounding)
     return out
 
@@ -141,7 +149,7 @@ def _floating_extremum(
 
     On the CPU a NaN never wins. Elsewhere it does: to look for one would wait for the device.
     """
-    pointer = sorted_indptr(places.given, places.size) if ordered else None
+    pointer = places.indptr() if ordered else None
     kernel = (SEGMENT_EXTREMUM if pointer is not None else SCATTER_EXTREMUM).known(_check.needs_gradient(places.src))
     where = (places.index, places.size) if pointer is None else (pointer,)
     new, arg = places.guarded(kernel, places.values, *where, reduce)
@@ -200,7 +208,7 @@ def add_sorted(src: Tensor, index: Tensor, dim: int, out: Tensor | None, dim_siz
     fraction, as those of the compiled kernels do."""
     if out is None and src.dtype in FLOAT_DTYPES:
         places = Places(src, index, dim, out, dim_size)
-        pointer = sorted_indptr(index, places.size)
+        pointer = places.indptr()
         if pointer is not None:
             return segment_reduce(src, pointer, reduce, dim)
     return add(src, index, dim, out, dim_size, reduce, rounding="trunc")

@@ -28,7 +28,7 @@ class Segments:
         _axis.is_index(indptr, "indptr", src)
         if not 0 <= dim < src.dim():
             raise ValueError(f"indptr must have 1 to {src.dim()} axes (those of src) but has {indptr.dim()}")
-        if any(n not in (1, m) for n, m in zip(indptr.shape[:-1], src.shape[:dim], strict=True)):
+        if any(n != 1 and n != m for n, m in zip(indptr.shape[:-1], src.shape[:dim], strict=True)):
             raise ValueError(f"indptr {list(indptr.shape)} does not broadcast to src {list(src.shape)}")
         if indptr.shape[-1] == 0:
             indptr = indptr.new_zeros(1)
@@ -38,7 +38,7 @@ class Segments:
             n != 1 and stride != 0 for n, stride in zip(indptr.shape[:-1], indptr.stride(), strict=False)
         )
         if self.batched:
-            self.rows = indptr.expand(*self.before, -1).reshape(math.prod(self.before), indptr.shape[-1])
+            self.rows = indptr.expand(*self.before, -1).reshape(math.prod(self.before), indptr.shape[-1]).long()
         else:
             self.rows = indptr[(slice(0, 1),) * (indptr.dim() - 1)].reshape(1, -1)
 
@@ -56,6 +56,13 @@ class Segments:
     def offset(self, length: int) -> Tensor:
         """[B, 1] where each batch begins."""
         return torch.arange(len(self.rows), dtype=self.rows.dtype, device=self.rows.device)[:, None] * length
+
+    def named(self, length: int) -> Tensor:
+        """Whether a position is in a segment: `length` of them along dim, 1 or as many as src along each other axis."""
+        position = torch.arange(length, device=self.rows.device)
+        named = (position >= self.rows[:, :1]) & (position < self.rows[:, -1:])
+        before = self.before if self.batched else [1] * self.dim
+        return named.reshape(*before, length, *[1] * len(self.after))
 
     def entries(self, src: Tensor) -> Tensor:
         """src as [B, L, K], or [1, B L, K] where batched."""
@@ -116,7 +123,7 @@ def gather_segments(src: Tensor, indptr: Tensor, out: Tensor | None) -> Tensor:
     _scatter.numeric(src, "gather_csr")
     segments = Segments(src, indptr)
     dim = segments.dim
-    if src.shape[dim] not in (0, segments.num_segments):
+    if src.shape[dim] != 0 and src.shape[dim] != segments.num_segments:
         raise ValueError(f"indptr must have {src.shape[dim]} segments, as src, but has {segments.num_segments}")
     if out is not None:
         length = out.shape[dim] if out.dim() == src.dim() else -1
@@ -140,8 +147,7 @@ def gather_segments(src: Tensor, indptr: Tensor, out: Tensor | None) -> Tensor:
     result = segments.restore(result, length)
     if out is None:
         return result
-    named = gather_any(segments.padded(torch.ones_like(src, dtype=torch.bool)), pointer, total, "sum")
-    return out.copy_(torch.where(segments.restore(named, length), result, out))
+    return out.copy_(torch.where(segments.named(length), result, out))
 
 
 def _segment_index(pointer: Tensor, length: int) -> Tensor:

@@ -90,7 +90,7 @@ def scatter(
     Returns: shape of src with N along dim. A place that no index names keeps out, or is 0 (mul: 1). The first of equal
         entries gives a min or max; entries that are not beyond the dtype's extreme finite value give none.
     Raises: ValueError for another reduce, a wrong shape or an index out of range; TypeError for a dtype that does not
-        fit; NotImplementedError for min, max and mul of bool.
+        fit; NotImplementedError for bool and complex, of which there are only sums.
     Cost: that of `graphkern.scatter_reduce` for floating src; integers and mul are torch's own scatter functions.
     Differentiable twice in src and out.
     Source: torch_scatter 2.1.2 (github.com/rusty1s/pytorch_scatter).
