@@ -18,6 +18,10 @@ SHAPES = {  # src, index, dim, size
     "one_index_an_entry": ((2, 9, 3), (2, 9, 3), 1, 4),
     "leading_axes": ((2, 9, 3), (2, 9), -2, 4),
 }
+REPEATED = {  # an index that is the same for all entries along dim
+    "one_index_for_all": ((9, 3), (1,), 0, 2),
+    "fewer_axes_than_dim": ((2, 2, 9), (2, 1), 2, 4),
+}
 NAN, INF = float("nan"), float("inf")
 TOLERANCE = {
     **oracle.TOLERANCE,
@@ -27,7 +31,7 @@ TOLERANCE = {
 
 
 def case(name, dtype=torch.float32):
-    shape, index_shape, dim, size = SHAPES[name]
+    shape, index_shape, dim, size = (SHAPES | REPEATED)[name]
     return oracle.values(shape, dtype), oracle.indices(index_shape, size), dim, size
 
 
@@ -95,7 +99,7 @@ def test_logsumexp(name, dtype):
 
 @pytest.mark.parametrize("unbiased", [True, False])
 @pytest.mark.parametrize("dtype", oracle.FLOATS)
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", SHAPES | REPEATED)
 def test_std(name, dtype, unbiased):
     src, index, dim, size = case(name, dtype)
     want = reduced(src, index, dim, size, std(unbiased))
@@ -174,6 +178,11 @@ def test_logsumexp_out(name):
     same(out, want, torch.float64)
 
 
+def test_logsumexp_of_a_large_out():
+    src, index, out = torch.tensor([0.0, 1.0]), torch.tensor([0, 1]), torch.tensor([1000.0, -1e4, 3.0])
+    assert torch_scatter.scatter_logsumexp(src, index, out=out).tolist() == [1000, 1, 3]
+
+
 def test_without_entries():
     src, index = torch.ones(0, 3, requires_grad=True), torch.zeros(0, dtype=torch.int64)
     for got in (
@@ -229,6 +238,11 @@ def test_bad_arguments(function):
         call(src, index[:2], 0)
     with pytest.raises(TypeError):
         call(src, index.float(), 0)
-    if function != "std":
+    with pytest.raises(ValueError, match="negative"):
+        call(src, index, 0, dim_size=-1)
+    if function == "std":
+        with pytest.raises(NotImplementedError):
+            call(src.cfloat(), index, 0)
+    else:
         with pytest.raises(ValueError, match="floating"):
             call(src.long(), index, 0)

@@ -24,7 +24,7 @@ def scatter_logsumexp(
     Args:
         src: floating. index, dim, dim_size: as in `scatter`.
         out: takes part as one more entry of each place; written and returned.
-        eps: added to each sum of exponentials, which are taken relative to the largest entry of src.
+        eps: added to each sum of exponentials, which are taken relative to the largest entry.
     Returns: shape of src with N along dim; 0 in place of minus infinity, as where there are no entries, and of NaN.
     Raises: ValueError if src is not floating, and as `scatter`. Differentiable twice.
     """
@@ -34,15 +34,19 @@ def scatter_logsumexp(
         dim_size = out.size(dim)
     elif dim_size is None:
         dim_size = int(index.max()) + 1 if index.numel() > 0 else 0
-    size = list(src.shape)
-    size[dim] = dim_size
-    lowest = torch.full(size, float("-inf"), dtype=src.dtype, device=src.device)
-    top = scatter(src, index, dim, lowest, None, "max")
+    if dim_size < 0:
+        raise ValueError("index and dim_size must not be negative")
+    if out is None:
+        size = list(src.shape)
+        size[dim] = dim_size
+        top = torch.full(size, float("-inf"), dtype=src.dtype, device=src.device)
+    else:
+        top = out.clone()
+    top = scatter(src, index, dim, top, None, "max")
     shifted = src - take_back(top, index, src, dim)
     weight = shifted.nan_to_num_(float("-inf"), float("inf"), float("-inf")).exp_()
     total = scatter_sum(weight, index, dim, None, dim_size)
-    if out is None:
-        return total.add_(eps).log_().add_(top).nan_to_num_(neginf=0.0)
-    top = torch.where(top == float("-inf"), out, top)  # what has no entries stays as it is
-    total = total + (out - top).exp()
-    return out.copy_(((total + eps).log() + top).nan_to_num(neginf=0.0))
+    if out is not None:
+        total = total + (out - top).exp()
+    result = total.add_(eps).log_().add_(top).nan_to_num_(neginf=0.0)
+    return result if out is None else out.copy_(result)
