@@ -184,25 +184,28 @@ def test_scripted_module_can_be_saved(registered):
     torch.testing.assert_close(torch.jit.load(buffer)(x, INDEX), _Layer()(x, INDEX))
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x: torch_scatter.scatter(x, INDEX, 0, dim_size=3, reduce="mean"),
-        lambda x: torch_scatter.scatter_max(x, INDEX, 0, dim_size=3)[0],
-        lambda x: torch_scatter.scatter_mul(x, INDEX, 0, dim_size=3),
-        lambda x: torch_scatter.segment_coo(x, INDEX, dim_size=3, reduce="min"),
-        lambda x: torch_scatter.segment_csr(x, INDPTR),
-        lambda x: torch_scatter.gather_coo(x, INDEX),
-        lambda x: torch_scatter.scatter_softmax(x, INDEX, 0, dim_size=3),
-        lambda x: torch_scatter.scatter_logsumexp(x, INDEX, 0, dim_size=3),
-        lambda x: torch_scatter.scatter_std(x, INDEX, 0, dim_size=3),
-    ],
-)
-def test_compiled(function):
-    """One graph, the same results and gradients."""
+COMPILED = {
+    "mean": lambda x: torch_scatter.scatter(x, INDEX, 0, dim_size=3, reduce="mean"),
+    "softmax": lambda x: torch_scatter.scatter_softmax(x, INDEX, 0, dim_size=3),
+}
+TRACED = {
+    "max": lambda x: torch_scatter.scatter_max(x.T[:, :, None], INDEX.repeat(x.shape[1], 1), 1, dim_size=3)[0],
+    "product": lambda x: torch_scatter.scatter_mul(x, INDEX, 0, dim_size=3),
+    "logsumexp": lambda x: torch_scatter.scatter_logsumexp(x, INDEX, 0, dim_size=3),
+    "coo": lambda x: torch_scatter.segment_coo(x, INDEX, dim_size=3, reduce="min"),
+    "csr": lambda x: torch_scatter.segment_csr(x.T, INDPTR.repeat(x.shape[1], 1)),
+    "gather coo": lambda x: torch_scatter.gather_coo(x, INDEX),
+    "gather csr": lambda x: torch_scatter.gather_csr(x[:3] * 1, INDPTR, torch.ones_like(x)),
+}
+
+
+@pytest.mark.parametrize("name", COMPILED | TRACED)
+def test_compiled(name):
+    """One graph for any sizes, the same results and gradients."""
+    function, backend = (COMPILED | TRACED)[name], "aot_eager" if name in COMPILED else "eager"
     x = torch.tensor([[1.0, -2.0], [3.0, 5.0], [0.5, 0.25], [2.0, 1.0]])
     results, gradients = [], []
-    for call in (function, torch.compile(function, backend="aot_eager", fullgraph=True)):
+    for call in (function, torch.compile(function, backend=backend, fullgraph=True, dynamic=True)):
         leaf = x.clone().requires_grad_()
         results.append(call(leaf))
         (results[-1] ** 2).sum().backward()
