@@ -17,7 +17,7 @@ def graph_of(rowptr: Tensor, col: Tensor, num_cols: int | None = None) -> CSR:
         num_cols: M; None is N.
     Raises: TypeError, ValueError: as CSR. Values are not looked at while compiling.
     """
-    num_cols = rowptr.shape[0] - 1 if num_cols is None else num_cols
+    num_cols = rowptr.numel() - 1 if num_cols is None else num_cols
     if torch.compiler.is_compiling():
         return CSR(rowptr, col, num_cols, validate=False)
     return kept_with((rowptr, col), ("compat.graph", num_cols), lambda: CSR(rowptr.detach(), col.detach(), num_cols))

@@ -197,6 +197,11 @@ BAD = {
     "no fanouts of a relation": (lambda g: {"num_neighbors_dict": without(g["num_neighbors_dict"])}, ValueError),
     "a seed out of range": (lambda g: {"seed_dict": {"user": torch.tensor([20])}}, ValueError),
     "a negative seed": (lambda g: {"seed_dict": {"tag": torch.tensor([-1])}}, ValueError),
+    "a seed alone": (lambda g: {"seed_dict": {"user": torch.tensor(1)}}, ValueError),
+    "2-D seeds": (lambda g: {"seed_dict": {"user": torch.ones(1, 1).long()}}, ValueError),
+    "floating seeds": (lambda g: {"seed_dict": {"user": torch.ones(1)}}, TypeError),
+    "a rowptr without axes": (
+        lambda g: {"rowptr_dict": g["rowptr_dict"] | {TYPES[0]: torch.tensor(0)}}, ValueError),
     "seeds of an unknown type": (lambda g: {"seed_dict": {"shop": torch.tensor([0])}}, ValueError),
     "a column out of range": (
         lambda g: {"col_dict": g["col_dict"] | {TYPES[0]: torch.full((40,), 20)}}, ValueError),

@@ -239,6 +239,7 @@ BAD = {
     "negative column": ({"col": torch.full((120,), -1)}, ValueError),
     "short col": ({"col": torch.zeros(7, dtype=torch.int64)}, ValueError),
     "falling rowptr": ({"rowptr": torch.tensor([0, 5, 3, 120])}, ValueError),
+    "rowptr without axes": ({"rowptr": torch.tensor(0)}, ValueError),
     "mixed dtypes": ({"col": torch.zeros(120, dtype=torch.int32)}, TypeError),
     "strategy": ({"temporal_strategy": "first"}, ValueError),
     "times without disjoint": ({"node_time": torch.arange(N)}, ValueError),

@@ -14,7 +14,7 @@ from graphkern._kept import kept_with
 from graphkern.compat._graph import graph_of
 from graphkern.compat.pyg_lib import _inputs
 from graphkern.csr import CSR, check_range, row_index
-from graphkern.ops import HeteroSubgraph
+from graphkern.ops import HeteroSubgraph, _check
 
 EdgeType = tuple[str, str, str]
 Tensors = Mapping[str, Tensor]
@@ -104,9 +104,12 @@ def _check_keys(
         for kind in (relation.columns, relation.rows):
             if kind not in node_types:
                 raise ValueError(f"node_types leaves out {kind!r} of {relation.name!r}")
-    for kind in seeds:
+    for kind, nodes in seeds.items():
         if kind not in node_types:
             raise ValueError(f"seed_dict has {kind!r}, which is no node type")
+        _check.index_dtype(nodes, f"seed_dict[{kind!r}]")
+        if nodes.dim() != 1:
+            raise ValueError(f"seed_dict[{kind!r}] must be 1-D but is {list(nodes.shape)}")
 
 
 def _graphs(
@@ -115,7 +118,7 @@ def _graphs(
     """Graphs that agree about the number of nodes of each type: that of the rows of its relations, or of a type that
     has none as many as columns, times and seeds name."""
     widths = {r.name: _width(col[r.name]) for r in relations}
-    sizes = {r.rows: rowptr[r.name].shape[0] - 1 for r in relations}
+    sizes = {r.rows: rowptr[r.name].numel() - 1 for r in relations}
     for kind in {r.columns for r in relations} - set(sizes):
         size = max(widths[r.name] for r in relations if r.columns == kind)
         if kind in node_time:
