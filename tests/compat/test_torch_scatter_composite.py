@@ -195,6 +195,7 @@ def test_without_entries():
         got.sum().backward()
     assert torch_scatter.scatter_logsumexp(src, index, 0, dim_size=2).tolist() == [[0, 0, 0]] * 2
     assert torch_scatter.scatter_std(src, index, 0, dim_size=2).tolist() == [[0, 0, 0]] * 2
+    assert torch_scatter.scatter_std(src, torch.tensor([1]), 0).tolist() == [[0, 0, 0]] * 2
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -43,8 +43,8 @@ def scatter_std(
     ones = torch.ones(
         places.shape, dtype=torch.float64 if src.dtype == torch.float64 else torch.float32, device=src.device
     )
-    count = scatter_sum(ones, places, count_dim, None, dim_size)
     total = scatter_sum(src, index, dim, None, dim_size)
+    count = scatter_sum(ones, places, count_dim, None, total.size(dim))
     count = broadcast(count, total, dim).clamp(min=1)
     mean = (total / count).to(src.dtype if src.is_floating_point() else count.dtype)
     deviation = src - take_back(mean, index, src, dim)
