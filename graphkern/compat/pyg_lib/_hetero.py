@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkern import ops
-from graphkern._kept import kept_with
-from graphkern.compat._graph import graph_of
+from graphkern.compat._graph import fanouts, graph_of, random_seed, width
 from graphkern.compat.pyg_lib import _inputs
 from graphkern.csr import CSR, check_range, row_index
 from graphkern.ops import HeteroSubgraph, _check
@@ -50,7 +49,7 @@ def sample(
     _inputs.check_options(node_time_dict, edge_time_dict, directed, disjoint, temporal_strategy, hetero=True)
     relations = [_Relation(key[0 if csc else 2], "__".join(key), key[2 if csc else 0]) for key in edge_types]
     _check_keys(node_types, relations, rowptr_dict, col_dict, seed_dict, num_neighbors_dict)
-    hops = {r.name: _inputs.fanouts(num_neighbors_dict[r.name]) for r in relations}
+    hops = {r.name: fanouts(num_neighbors_dict[r.name]) for r in relations}
     num_hops = max((len(numbers) for numbers in hops.values()), default=0)
     node, num_nodes = _seeds_alone(node_types, seed_dict, num_hops, disjoint)
     if not relations:
@@ -69,7 +68,7 @@ def sample(
         replace=replace,
         weight=_weights(relations, edge_weight_dict, col_dict, replace, hops) if edge_weight_dict else None,
         disjoint=disjoint,
-        seed=_inputs.random_seed(),
+        seed=random_seed(),
         **times,
     )
     node |= _nodes(found, seed_dict, seeds)
@@ -117,7 +116,7 @@ def _graphs(
 ) -> dict[EdgeType, CSR]:
     """Graphs that agree about the number of nodes of each type: that of the rows of its relations, or of a type that
     has none as many as columns, times and seeds name."""
-    widths = {r.name: _width(col[r.name]) for r in relations}
+    widths = {r.name: width(col[r.name]) for r in relations}
     sizes = {r.rows: rowptr[r.name].numel() - 1 for r in relations}
     for kind in {r.columns for r in relations} - set(sizes):
         size = max(widths[r.name] for r in relations if r.columns == kind)
@@ -135,13 +134,6 @@ def _graphs(
         adj = graph_of(rowptr[r.name], col[r.name], widths[r.name])
         adjs[r] = CSR(adj.indptr, adj.indices, sizes[r.columns], validate=False)
     return adjs
-
-
-def _width(col: Tensor) -> int:
-    """1 + the largest value."""
-    if not isinstance(col, Tensor):
-        raise TypeError(f"col must be a Tensor but is {type(col).__name__}")
-    return kept_with((col,), "pyg_lib.width", lambda: max(int(col.max()) + 1, 0) if col.numel() else 0)
 
 
 def _weights(

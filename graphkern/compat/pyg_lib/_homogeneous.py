@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkern import ops
-from graphkern.compat._graph import graph_of
+from graphkern.compat._graph import fanouts, graph_of, random_seed
 from graphkern.compat.pyg_lib import _inputs
 from graphkern.csr import check_range, row_index
 
@@ -30,7 +30,7 @@ def sample(
     return_edge_id: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, list[int], list[int]]:
     _inputs.check_options(node_time, edge_time, directed, disjoint, temporal_strategy, hetero=False)
-    adj, hops = graph_of(rowptr, col), _inputs.fanouts(num_neighbors)
+    adj, hops = graph_of(rowptr, col), fanouts(num_neighbors)
     time = node_time if edge_time is None else edge_time
     if time is None:
         seed_time, temporal_strategy = None, "uniform"
@@ -51,7 +51,7 @@ def sample(
         seed_time=seed_time,
         temporal=temporal_strategy,
         disjoint=disjoint,
-        seed=_inputs.random_seed(),
+        seed=random_seed(),
     )
     if directed:
         adj, edge = found.adj, found.edge_id

@@ -1,4 +1,4 @@
-"""What samplers of one and of several relations share: random seeds, weights and times as graphkern's ops take them."""
+"""What samplers of one and of several relations share: weights and times as graphkern's ops take them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,6 @@ from graphkern._kept import kept_with
 K = TypeVar("K")
 _TINY = 1e-300  # a weight that loses against every other
 _MAX = 2**63 - 1
-
-
-def random_seed() -> int:
-    """From torch's default CPU generator."""
-    return int(torch.randint(_MAX, ()))
-
-
-def fanouts(num_neighbors: Sequence[int]) -> list[int]:
-    return [max(int(number), -1) for number in num_neighbors]
 
 
 def check_options(

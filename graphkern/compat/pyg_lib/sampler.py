@@ -9,8 +9,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from graphkern import ops
-from graphkern.compat._graph import graph_of
-from graphkern.compat.pyg_lib import _hetero, _homogeneous, _inputs
+from graphkern.compat._graph import graph_of, random_seed
+from graphkern.compat.pyg_lib import _hetero, _homogeneous
 
 NodeType = str
 EdgeType = tuple[str, str, str]
@@ -140,7 +140,7 @@ def random_walk(rowptr: Tensor, col: Tensor, seed: Tensor, walk_length: int, p: 
     Raises: TypeError for a dtype; ValueError for a seed out of range, p or q that are not positive.
     Cost: see graphkern.random_walk.
     """
-    return ops.random_walk(graph_of(rowptr, col), seed, walk_length, p, q, seed=_inputs.random_seed())
+    return ops.random_walk(graph_of(rowptr, col), seed, walk_length, p, q, seed=random_seed())
 
 
 __all__ = ["hetero_neighbor_sample", "neighbor_sample", "random_walk", "subgraph"]

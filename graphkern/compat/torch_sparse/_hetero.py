@@ -10,7 +10,8 @@ from torch import Tensor
 
 from graphkern import ops
 from graphkern._kept import kept_with
-from graphkern.compat.torch_sparse._sampling import draw_seed, edges_between, edges_of, positions
+from graphkern.compat._graph import fanouts, random_seed, width
+from graphkern.compat.torch_sparse._sampling import edges_between, edges_of, positions
 from graphkern.compat.torch_sparse.utils import scatter
 from graphkern.csr import CSR, check_range
 
@@ -97,12 +98,12 @@ def _sample(
     if names and num_hops > 0:
         sizes = _sizes({types[name]: (colptr_dict[name], row_dict[name]) for name in names})
         adjs = {types[name]: _graph(colptr_dict[name], row_dict[name], types[name], sizes) for name in names}
-        fanouts = {types[name]: _fanouts(name, num_neighbors_dict[name], num_hops) for name in names}
+        numbers = {types[name]: _fanouts(name, num_neighbors_dict[name], num_hops) for name in names}
         seeds = {kind: given for kind, given in input_node_dict.items() if kind in sizes}
         if time is not None:
             time = {kind: time.get(kind, torch.zeros(size, dtype=torch.long)) for kind, size in sizes.items()}
         sample = ops.sample_neighbors_hetero(
-            adjs, seeds, fanouts, replace=replace, node_time=time, disjoint=time is not None, seed=draw_seed()
+            adjs, seeds, numbers, replace=replace, node_time=time, disjoint=time is not None, seed=random_seed()
         )
         nodes |= sample.nodes
         for name in names:
@@ -120,21 +121,16 @@ def _sample(
 def _fanouts(name: str, numbers: list[int], num_hops: int) -> list[int]:
     if len(numbers) < num_hops:
         raise ValueError(f"num_neighbors_dict[{name!r}] has {len(numbers)} numbers for {num_hops} hops")
-    return [max(int(number), -1) for number in numbers[:num_hops]]
+    return fanouts(numbers[:num_hops])
 
 
 def _sizes(relations: dict[EdgeType, tuple[Tensor, Tensor]]) -> dict[str, int]:
     """The number of nodes of each type, by the relations that it takes part in."""
     sizes: dict[str, int] = {}
     for (source, _, destination), (colptr, row) in relations.items():
-        largest = _largest(row) + 1
         sizes[destination] = max(sizes.get(destination, 0), colptr.shape[0] - 1)
-        sizes[source] = max(sizes.get(source, 0), largest)
+        sizes[source] = max(sizes.get(source, 0), width(row))
     return sizes
-
-
-def _largest(row: Tensor) -> int:
-    return kept_with((row,), "torch_sparse.largest", lambda: int(row.max()) if row.numel() else -1)
 
 
 def _graph(colptr: Tensor, row: Tensor, kind: EdgeType, sizes: dict[str, int]) -> CSR:

@@ -10,11 +10,8 @@ from torch import Tensor
 
 from graphkern import ops
 from graphkern._kept import kept_with
+from graphkern.compat._graph import fanouts, random_seed, width
 from graphkern.csr import CSR
-
-
-def draw_seed() -> int:
-    return int(torch.randint(2**63 - 1, ()))
 
 
 def edges_of(ptr: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,7 +47,7 @@ def square_graph(rowptr: Tensor, col: Tensor) -> CSR:
 
     def build() -> CSR:
         num_rows = rowptr.shape[0] - 1
-        size = max(num_rows, int(col.max()) + 1 if col.numel() else 0)
+        size = max(num_rows, width(col))
         padding = rowptr.new_full((size - num_rows,), col.shape[0])
         return CSR(torch.cat([rowptr, padding]) if size > num_rows else rowptr.detach(), col.detach(), size)
 
@@ -73,8 +70,7 @@ def neighbor_sample(
     """
     adj = square_graph(colptr, row)
     if num_neighbors:
-        fanouts = [max(int(number), -1) for number in num_neighbors]
-        sample = ops.sample_neighbors(adj, input_node, fanouts, replace=replace, seed=draw_seed())
+        sample = ops.sample_neighbors(adj, input_node, fanouts(num_neighbors), replace=replace, seed=random_seed())
         nodes = sample.nodes
         if directed:
             return nodes, sample.adj.indices, sample.adj.row_index(), sample.edge_id
@@ -109,7 +105,7 @@ def sample_adj(
     Returns: rowptr [n + 1] and local columns, ascending in each row; nodes (idx first); edges.
     """
     sample = ops.sample_neighbors(
-        square_graph(rowptr, col), idx, [max(num_neighbors, -1)], replace=replace, seed=draw_seed()
+        square_graph(rowptr, col), idx, fanouts([num_neighbors]), replace=replace, seed=random_seed()
     )
     by_column = torch.sort(sample.adj.indices, stable=True)[1]
     order = by_column[torch.sort(sample.adj.row_index()[by_column], stable=True)[1]]
@@ -118,7 +114,7 @@ def sample_adj(
 
 def random_walk(rowptr: Tensor, col: Tensor, start: Tensor, walk_length: int) -> Tensor:
     """[B, walk_length + 1] uniform walks; a node without edges stays where it is."""
-    return ops.random_walk(square_graph(rowptr, col), start, walk_length, seed=draw_seed())
+    return ops.random_walk(square_graph(rowptr, col), start, walk_length, seed=random_seed())
 
 
 def ego_k_hop_sample_adj(
@@ -132,8 +128,9 @@ def ego_k_hop_sample_adj(
     adj, idx = square_graph(rowptr, col), idx.reshape(-1)
     nodes, batch = idx, torch.arange(idx.numel(), device=idx.device)
     if depth > 0:
-        fanouts = [max(num_neighbors, -1)] * depth
-        sample = ops.sample_neighbors(adj, idx, fanouts, replace=replace, disjoint=True, seed=draw_seed())
+        sample = ops.sample_neighbors(
+            adj, idx, fanouts([num_neighbors] * depth), replace=replace, disjoint=True, seed=random_seed()
+        )
         assert sample.batch is not None
         nodes, batch = sample.nodes, sample.batch
     size = max(adj.num_rows, 1)
