@@ -5,6 +5,8 @@ import torch
 
 from graphkern.compat._operators import Operator, Operators
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
 
 @pytest.fixture
 def operators():

@@ -13,7 +13,10 @@ from graphkern.compat.pyg_lib import ops, sampler
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 PTRS = [[0, 8], [0, 3, 8], [0, 0, 5, 5, 8, 8], list(range(9))]
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning"),
+]
 
 
 @pytest.fixture

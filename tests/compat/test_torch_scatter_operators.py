@@ -9,7 +9,10 @@ import torch
 
 import graphkern.compat.torch_scatter as torch_scatter
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
+]
 SRC, INDEX, INDPTR = torch.tensor([1.0, 2.0, 4.0, 3.0]), torch.tensor([0, 0, 2, 2]), torch.tensor([0, 2, 2, 4])
 REDUCED = {
     "sum": [3, 0, 7],
@@ -141,14 +144,12 @@ def test_scripted_functions_outlive_the_operators():
     assert scripted(src, index).equal(torch_scatter.scatter_softmax(src, index))
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("kind, reduce", [(kind, reduce) for kind in OPERATORS for reduce in (*OPERATORS[kind], "add")])
 def test_scripted(registered, kind, reduce):
     scripted = torch.jit.script(getattr(torch_scatter, kind.format(reduce)))
     assert by_list(scripted(*KINDS[kind])) == expected(reduce, kind)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("name", ["scatter", "segment_coo", "segment_csr", "gather_csr", "gather_coo"])
 def test_scripted_by_name(registered, name):
     function = getattr(torch_scatter, name)
@@ -159,7 +160,6 @@ def test_scripted_by_name(registered, name):
         assert scripted(src, where, reduce=reduce).equal(function(src, where, reduce=reduce))
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp", "std"])
 def test_scripted_composites(registered, name):
     function = getattr(torch_scatter, f"scatter_{name}")
@@ -176,7 +176,6 @@ class _Layer(torch.nn.Module):
         return torch_scatter.scatter(weight * x, index, 0, reduce="sum") + top
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_scripted_module_can_be_saved(registered):
     buffer, x = io.BytesIO(), torch.randn(4, 3)
     torch.jit.save(torch.jit.script(_Layer()), buffer)
