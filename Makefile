@@ -21,6 +21,9 @@ $(INSTALLED): pyproject.toml $(NATIVE)
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
 	touch $@
 
+# Threads that spin while they wait slow everything down on a busy machine.
+test bench-smoke: export OMP_WAIT_POLICY = PASSIVE
+
 test: build
 	$(BIN)/python -m pytest
 
@@ -40,8 +43,6 @@ bench: build
 	$(BIN)/python -m pytest benchmarks -q --benchmark-quiet --results benchmarks/results
 
 # Every benchmark once on small inputs: checks results, times nothing.
-# Threads that spin while they wait slow everything down on a busy machine.
-bench-smoke: export OMP_WAIT_POLICY = PASSIVE
 bench-smoke: build
 	GRAPHKERN_BENCH_SMOKE=1 $(BIN)/python -m pytest benchmarks -q -rs --benchmark-disable
 
