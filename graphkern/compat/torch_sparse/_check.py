@@ -17,6 +17,21 @@ def size_of(given: int | None, ptr: Tensor | None, index: Tensor | None) -> int:
     return 0
 
 
+def check_sizes(num_rows: int, num_cols: int) -> None:
+    if num_rows < 0 or num_cols < 0:
+        raise ValueError(f"sparse_sizes must not be negative but are ({num_rows}, {num_cols})")
+
+
+def axis_of(dim: int, axes: int) -> int:
+    """dim, or axes + dim where it is negative. Raises: IndexError, or ValueError for an axis of values where an entry
+    has one number or none."""
+    if axes == 2 and dim >= 2:
+        raise ValueError(f"there is no axis {dim}: the entries are scalars")
+    if dim < -axes or dim >= axes:
+        raise IndexError(f"dim must be in [{-axes}, {axes}) but is {dim}")
+    return dim + axes if dim < 0 else dim
+
+
 def check_index(index: Tensor | None, name: str, size: int, like: Tensor) -> None:
     """[size] int64 on the device of like."""
     if index is None:
@@ -39,15 +54,18 @@ def check_value(value: Tensor | None, col: Tensor) -> None:
         raise ValueError(f"value must have {col.numel()} rows but is {value.shape}")
 
 
-def check_range(index: Tensor, name: str, size: int) -> None:
+def check_range(index: Tensor | None, name: str, size: int) -> None:
     """Each value is in [0, size)."""
-    if index.numel() > 0:
+    if index is not None and index.numel() > 0:
         low, high = int(index.min()), int(index.max())
         if low < 0 or high >= size:
             raise ValueError(f"{name} must be in [0, {size}) but runs from {low} to {high}")
 
 
-def check_pointers(ptr: Tensor, name: str, num_edges: int) -> None:
+def check_pointers(ptr: Tensor | None, name: str, num_edges: int) -> None:
+    """[S + 1] from 0 to num_edges, never decreasing."""
+    if ptr is None:
+        return
     if ptr.numel() == 0 or int(ptr[0]) != 0 or int(ptr[-1]) != num_edges or bool((ptr[1:] < ptr[:-1]).any()):
         raise ValueError(f"{name} must run from 0 to {num_edges} and never decrease")
 

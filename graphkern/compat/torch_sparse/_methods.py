@@ -54,7 +54,10 @@ def getitem(src: SparseTensor, index: Any) -> SparseTensor:
     out, dim = src, 0
     for place, item in enumerate(items):
         if item is Ellipsis:
-            dim = src.dim() - (len(items) - place - 1)
+            rest = len(items) - place - 1
+            if src.dim() - rest < dim:
+                raise SyntaxError(f"too many indices for a tensor of dimension {src.dim()}")
+            dim = src.dim() - rest
             continue
         if dim >= src.dim():
             raise IndexError(f"too many indices for a tensor of dimension {src.dim()}")
@@ -82,8 +85,7 @@ def _select(src: SparseTensor, dim: int, item: Any) -> SparseTensor:
 def from_scipy(mat: Any, has_value: bool = True) -> SparseTensor:
     """From any scipy sparse matrix."""
     colptr = torch.from_numpy(mat.indptr).long() if mat.format == "csc" else None
-    mat = mat.tocsr()
-    mat.sort_indices()
+    mat = mat.tocsr().sorted_indices()  # a copy
     storage = SparseStorage(
         rowptr=torch.from_numpy(mat.indptr).long(),
         col=torch.from_numpy(mat.indices).long(),

@@ -11,11 +11,15 @@ from torch import Tensor
 from graphkern import ops
 from graphkern._kept import kept_with
 from graphkern.compat._graph import fanouts, random_seed, width
-from graphkern.csr import CSR
+from graphkern.compat.torch_sparse._check import check_value
+from graphkern.csr import CSR, check_range
 
 
 def edges_of(ptr: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """All edges of nodes: the position in nodes and the edge, node after node."""
+    """All edges of nodes [n]: the position in nodes and the edge, node after node."""
+    if nodes.dim() != 1:
+        raise ValueError(f"nodes must be 1-D but is {list(nodes.shape)}")
+    check_range(nodes, ptr.shape[0] - 1, "nodes")
     begin = ptr[nodes]
     count = ptr[nodes + 1] - begin
     total = int(count.sum())
@@ -76,6 +80,7 @@ def neighbor_sample(
             return nodes, sample.adj.indices, sample.adj.row_index(), sample.edge_id
     else:
         nodes = input_node
+        check_range(nodes, adj.num_rows, "input_node")
         if directed:
             nothing = nodes.new_empty(0)
             return nodes, nothing, nothing, nothing
@@ -133,6 +138,8 @@ def ego_k_hop_sample_adj(
         )
         assert sample.batch is not None
         nodes, batch = sample.nodes, sample.batch
+    else:
+        check_range(idx, adj.num_rows, "idx")
     size = max(adj.num_rows, 1)
     key = torch.sort(batch * size + nodes)[0]  # orders nodes by the sample that they belong to
     nodes, batch = key % size, torch.div(key, size, rounding_mode="floor")
@@ -164,6 +171,7 @@ def relabel_one_hop(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """The rows idx [n] with their columns renumbered: rowptr, col, value, nodes (idx first). Not bipartite: with an
     empty row for each node more."""
+    check_value(value, col)
     adj = square_graph(rowptr, col)
     owner, edge = edges_of(adj.indptr, idx)
     local, nodes = relabel(adj.indices[edge], idx)

@@ -18,6 +18,8 @@ def add(src: SparseTensor, other: Union[Tensor, SparseTensor]) -> SparseTensor: 
         value, at_entry = src.storage.value(), at_entries(src, other)
         value = at_entry + 1 if value is None else at_entry.to(value.dtype) + value
         return src.set_value(value, layout="coo")
+    if not isinstance(other, SparseTensor):
+        raise TypeError("other must be a Tensor or a SparseTensor")
     row, col, value = src.coo()
     other_row, other_col, other_value = other.coo()
     united: Tensor | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -63,7 +64,7 @@ def _cat(tensors: Sequence[SparseTensor], below: bool, beside: bool) -> SparseTe
 
 
 def _offsets(sizes: Sequence[int], add: bool) -> list[int]:
-    return [sum(sizes[:place]) if add else 0 for place in range(len(sizes))]
+    return [0, *accumulate(sizes[:-1])] if add else [0] * len(sizes)
 
 
 def _shifted(tensors: Sequence[Tensor | None], by: Sequence[int]) -> list[Tensor | None]:

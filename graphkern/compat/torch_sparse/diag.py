@@ -56,6 +56,10 @@ def set_diag(src: SparseTensor, values: Tensor | None = None, k: int = 0) -> Spa
     new = ~old
     size = num_diagonal(num_rows, num_cols, k)
     diag_row = torch.arange(size, device=row.device) - min(k, 0)
+    merged_row = torch.empty_like(old, dtype=torch.long)
+    merged_row[old], merged_row[new] = row, diag_row
+    merged_col = torch.empty_like(merged_row)
+    merged_col[old], merged_col[new] = col, diag_row + k
     if value is not None:
         merged = torch.ones(with_rows(value, old.numel()), dtype=value.dtype, device=value.device)
         merged[old] = value
@@ -68,8 +72,8 @@ def set_diag(src: SparseTensor, values: Tensor | None = None, k: int = 0) -> Spa
     if colcount is not None:
         colcount = colcount + torch.bincount(diag_row + k, minlength=num_cols)
     storage = SparseStorage(
-        row=torch.empty(old.numel(), dtype=torch.long, device=row.device).masked_scatter(old, row),
-        col=torch.empty(old.numel(), dtype=torch.long, device=row.device).masked_scatter(old, col),
+        row=merged_row,
+        col=merged_col,
         value=value,
         sparse_sizes=src.sparse_sizes(),
         rowcount=rowcount,
@@ -77,8 +81,6 @@ def set_diag(src: SparseTensor, values: Tensor | None = None, k: int = 0) -> Spa
         is_sorted=True,
         trust_data=True,
     )
-    storage.row()[new] = diag_row
-    storage.col()[new] = diag_row + k
     return src.from_storage(storage)
 
 

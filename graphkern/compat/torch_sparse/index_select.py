@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkern.compat.torch_sparse._check import axis_of
 from graphkern.compat.torch_sparse.storage import SparseStorage, get_layout
 from graphkern.compat.torch_sparse.tensor import SparseTensor
 from graphkern.compat.torch_sparse.transpose import t
@@ -13,12 +14,11 @@ from graphkern.compat.torch_sparse.transpose import t
 def index_select(src: SparseTensor, dim: int, idx: Tensor) -> SparseTensor:
     """The rows (dim 0), columns (dim 1) or components at idx, in its order; an index may repeat.
 
-    Raises IndexError for an index out of range.
+    Raises: IndexError for an axis or an index out of range; ValueError, TypeError for an idx that is not [n] integers.
     Cost: dim 0 reads the rows selected; dim 1 sorts by column before and after.
     """
-    dim = src.dim() + dim if dim < 0 else dim
-    if idx.dim() != 1:
-        raise ValueError(f"idx must be 1-D but is {idx.shape}")
+    dim = axis_of(dim, src.dim())
+    _check(idx)
     if dim == 0:
         return _rows(src, idx)
     if dim == 1:
@@ -27,6 +27,13 @@ def index_select(src: SparseTensor, dim: int, idx: Tensor) -> SparseTensor:
     if value is None:
         raise ValueError(f"there is no axis {dim} without values")
     return src.set_value(value.index_select(dim - 1, idx), layout="coo")
+
+
+def _check(idx: Tensor) -> None:
+    if idx.dtype != torch.long and idx.dtype != torch.int32:
+        raise TypeError(f"idx must be int32 or int64 but is {idx.dtype}")
+    if idx.dim() != 1:
+        raise ValueError(f"idx must be 1-D but is {idx.shape}")
 
 
 def _rows(src: SparseTensor, idx: Tensor) -> SparseTensor:
@@ -49,9 +56,8 @@ def _rows(src: SparseTensor, idx: Tensor) -> SparseTensor:
 
 
 def index_select_nnz(src: SparseTensor, idx: Tensor, layout: str | None = None) -> SparseTensor:
-    """The entries at the ascending positions idx of the order by row, or with layout "csc" by column."""
-    if idx.dim() != 1:
-        raise ValueError(f"idx must be 1-D but is {idx.shape}")
+    """The entries at the positions idx of the order by row, or with layout "csc" by column; in order again."""
+    _check(idx)
     if get_layout(layout) == "csc":
         idx = src.storage.csr2csc()[idx]
     row, col, value = src.coo()

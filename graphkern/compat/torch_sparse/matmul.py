@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from graphkern.compat.torch_sparse import _product
-from graphkern.compat.torch_sparse._check import check_pointers, check_range
+from graphkern.compat.torch_sparse._check import check_pointers, check_range, resized
 from graphkern.compat.torch_sparse.tensor import SparseTensor
 from graphkern.compat.torch_sparse.utils import segment
 
@@ -26,8 +26,7 @@ def _scripted(src: SparseTensor, other: Tensor, reduce: str) -> tuple[Tensor, Te
         return _product.batched(out, other), arg
     by_col: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
     if other.requires_grad or (value is not None and value.requires_grad):
-        order = src.storage.csr2csc()
-        by_col = (src.storage.colptr(), src.storage.row()[order], order)
+        by_col = _by_column(src, other.size(-2))
     weight = None if value is None else value.to(other.dtype).unsqueeze(1)
     t_ptr, t_row, t_edge = by_col
     if reduce == "sum" or reduce == "mean":
@@ -36,6 +35,19 @@ def _scripted(src: SparseTensor, other: Tensor, reduce: str) -> tuple[Tensor, Te
     out, arg = torch.ops.graphkern.spmm_extremum(rowptr, col, t_ptr, t_row, t_edge, flat, weight, reduce, True)
     arg = arg.masked_fill(arg < 0, col.numel())
     return _product.batched(out, other), _product.batched(arg, other)
+
+
+def _by_column(src: SparseTensor, num_cols: int) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """colptr [num_cols + 1]; rows and positions [E] of the entries by column."""
+    storage = src.storage
+    order, num_edges = storage.csr2csc(), src.nnz()
+    colptr = resized(storage.colptr(), num_cols + 1, num_edges)
+    row = storage.row()[order]
+    if not row.is_cuda:
+        check_pointers(colptr, "colptr", num_edges)
+        check_range(row, "row", src.sparse_size(0))
+        check_range(order, "csr2csc", num_edges)
+    return colptr, row, order
 
 
 def spmm_sum(src: SparseTensor, other: Tensor) -> Tensor:

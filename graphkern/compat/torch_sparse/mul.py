@@ -22,6 +22,8 @@ def mul(src: SparseTensor, other: Union[Tensor, SparseTensor]) -> SparseTensor: 
         value, at_entry = src.storage.value(), at_entries(src, other)
         value = at_entry if value is None else at_entry.to(value.dtype) * value
         return src.set_value(value, layout="coo")
+    if not isinstance(other, SparseTensor):
+        raise TypeError("other must be a Tensor or a SparseTensor")
     if not src.is_coalesced() or not other.is_coalesced():
         raise ValueError("both matrices must be coalesced")
     row, col, value = src.coo()

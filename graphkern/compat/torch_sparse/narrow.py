@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from graphkern.compat.torch_sparse._check import axis_of
 from graphkern.compat.torch_sparse.storage import SparseStorage
 from graphkern.compat.torch_sparse.tensor import SparseTensor
 
 
 def narrow(src: SparseTensor, dim: int, start: int, length: int) -> SparseTensor:
     """The part [start, start + length) along an axis; the entries of a row range are views."""
-    if dim < 0:
-        dim = src.dim() + dim
+    dim = axis_of(dim, src.dim())
     if start < 0:
         start = src.size(dim) + start
     if start < 0 or length < 0 or start + length > src.size(dim):

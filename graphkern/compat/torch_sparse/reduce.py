@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkern.compat.torch_sparse._check import axis_of
 from graphkern.compat.torch_sparse.tensor import SparseTensor
 from graphkern.compat.torch_sparse.utils import reduce_name, scatter, segment
 
@@ -21,11 +22,9 @@ def reduction(src: SparseTensor, dim: int | None = None, reduce: str = "sum") ->
         if value is None:
             one = src.nnz() if reduce == "sum" else 1
             return torch.tensor(one, dtype=src.dtype(), device=src.device())
-        return _dense(value.view(-1), 0, reduce)
-    dim = src.dim() + dim if dim < 0 else dim
+        return _all(value, reduce)
+    dim = axis_of(dim, src.dim())
     if value is None:
-        if dim > 1:
-            raise ValueError(f"there is no axis {dim} without values")
         if reduce != "sum":
             return torch.ones(src.sparse_size(1 - dim), dtype=src.dtype(), device=src.device())
         count = src.storage.colcount() if dim == 0 else src.storage.rowcount()
@@ -35,6 +34,14 @@ def reduction(src: SparseTensor, dim: int | None = None, reduce: str = "sum") ->
     if dim == 1:
         return segment(value, src.storage.rowptr(), reduce)
     return _dense(value, dim - 1, reduce)
+
+
+def _all(value: Tensor, reduce: str) -> Tensor:
+    if reduce == "sum":
+        return value.sum()
+    if reduce == "mean":
+        return value.mean()
+    return value.min() if reduce == "min" else value.max()
 
 
 def _dense(value: Tensor, dim: int, reduce: str) -> Tensor:

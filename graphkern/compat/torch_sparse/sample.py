@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkern.compat.torch_sparse import _sampling
+from graphkern.compat.torch_sparse._check import check_range
 from graphkern.compat.torch_sparse.tensor import SparseTensor
 
 
@@ -13,10 +14,14 @@ def sample(src: SparseTensor, num_neighbors: int, subset: Tensor | None = None) 
     """[n, num_neighbors] columns drawn with replacement from each row, or from those of subset [n].
 
     A row without entries gives its own number.
+    Raises: ValueError for a negative number or a row that is not there.
     """
+    if num_neighbors < 0:
+        raise ValueError(f"num_neighbors must not be negative but is {num_neighbors}")
     rowptr, col, _ = src.csr()
     row, begin, count = torch.arange(src.sparse_size(0), device=col.device), rowptr[:-1], src.storage.rowcount()
     if subset is not None:
+        check_range(subset, "subset", src.sparse_size(0))
         row, begin, count = row[subset], begin[subset], count[subset]
     share = torch.rand(count.numel(), num_neighbors, dtype=torch.double, device=col.device)
     edge = begin.unsqueeze(1) + (share * count.unsqueeze(1)).long()

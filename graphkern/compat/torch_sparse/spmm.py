@@ -15,7 +15,13 @@ def spmm(index: Tensor, value: Tensor, m: int, n: int, matrix: Tensor) -> Tensor
 
     Entries may come in any order, and repeated ones add up. The matrix is brought into rows once for an index tensor
     and kept with it. Differentiable in value and matrix.
+    Raises: ValueError for a wrong shape or an index out of range.
     """
+    if matrix.dim() == 0 or value.shape != index.shape[1:]:
+        raise ValueError(
+            f"index, value, matrix must be [2, E], [E], [*, {n}, F] but are {list(index.shape)},"
+            f" {list(value.shape)}, {list(matrix.shape)}"
+        )
     matrix = matrix if matrix.dim() > 1 else matrix.unsqueeze(-1)
     if matrix.shape[-2] != n:
         raise ValueError(f"matrix must be [*, {n}, F] but is {list(matrix.shape)}")

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 from torch._jit_internal import _drop as not_in_torchscript
 
-from graphkern.compat.torch_sparse._check import check_index, check_pointers, check_range, check_value, resized, size_of
+from graphkern.compat.torch_sparse._check import (
+    check_index,
+    check_pointers,
+    check_range,
+    check_sizes,
+    check_value,
+    resized,
+    size_of,
+)
 from graphkern.compat.torch_sparse.utils import ascending, index_sort, ptr2ind, rowptr_of, segment
 
 layouts = ["coo", "csr", "csc"]
@@ -42,7 +50,7 @@ class SparseStorage:
         rowcount: [M]. colptr: [N + 1]. colcount: [N]. csr2csc, csc2csr: [E] permutations between the order by row and
             the order by column. All optional int64, computed on need.
         is_sorted: the entries are in order; else they are looked at, and sorted where they are not.
-        trust_data: do not look at the values of row, rowptr and col.
+        trust_data: do not look at the values of row, rowptr, col, colptr, csr2csc and csc2csr.
     Raises: TypeError for an index that is not int64; ValueError for a wrong shape, device or value.
     Cost: reads row and col once to check their range and once to check their order; a copy where they are not sorted.
     """
@@ -81,6 +89,7 @@ class SparseStorage:
         check_index(col, "col", num_edges, col)
         given: Sizes = (None, None) if sparse_sizes is None else sparse_sizes
         num_rows, num_cols = size_of(given[0], rowptr, row), size_of(given[1], colptr, col)
+        check_sizes(num_rows, num_cols)
         check_index(row, "row", num_edges, col)
         check_index(rowptr, "rowptr", num_rows + 1, col)
         check_index(rowcount, "rowcount", num_rows, col)
@@ -91,10 +100,11 @@ class SparseStorage:
         check_value(value, col)
         if not trust_data:
             check_range(col, "col", num_cols)
-            if row is not None:
-                check_range(row, "row", num_rows)
-            if rowptr is not None:
-                check_pointers(rowptr, "rowptr", num_edges)
+            check_range(row, "row", num_rows)
+            check_pointers(rowptr, "rowptr", num_edges)
+            check_pointers(colptr, "colptr", num_edges)
+            check_range(csr2csc, "csr2csc", num_edges)
+            check_range(csc2csr, "csc2csr", num_edges)
         self._row = None if row is None else row.contiguous()
         self._rowptr = None if rowptr is None else rowptr.contiguous()
         self._col = col.contiguous()
@@ -163,9 +173,9 @@ class SparseStorage:
         """value in the order by row; layout: the order that it comes in."""
         if value is None:
             return None
+        check_value(value, self._col)
         if get_layout(layout) == "csc":
             value = value[self.csc2csr()]
-        check_value(value, self._col)
         return value.contiguous()
 
     def set_value_(self, value: Tensor | None, layout: str | None = None) -> SparseStorage:
@@ -186,6 +196,7 @@ class SparseStorage:
     def sparse_resize(self, sparse_sizes: tuple[int, int]) -> SparseStorage:
         """The same entries in a matrix of another size. Raises ValueError where an entry would lie outside."""
         num_rows, num_cols = sparse_sizes
+        check_sizes(num_rows, num_cols)
         if num_rows < self._sparse_sizes[0]:
             check_range(self.row(), "row", num_rows)
         if num_cols < self._sparse_sizes[1]:

@@ -12,7 +12,9 @@ from graphkern._kept import kept_with
 
 
 def index_sort(inputs: Tensor, max_value: int | None = None) -> tuple[Tensor, Tensor]:
-    """Stable sort of indices in [0, max_value]: sorted values and the permutation."""
+    """Stable sort of indices [E] in [0, max_value]: sorted values and the permutation."""
+    if inputs.dim() != 1:
+        raise ValueError(f"inputs must be 1-D but is {inputs.shape}")
     bins = -1 if max_value is None else max_value + 1
     if bins < 0 or bins > 8 * inputs.numel() + 1024:  # counting would take more memory than it saves time
         return torch.sort(inputs, stable=True)
