@@ -317,3 +317,40 @@ def test_gradient_of_rows_and_columns(function, by_row):
     of_value, value = _value_function(function, "wide")
     other = torch.rand((4, 1) if by_row else (1, 9), dtype=torch.float64, requires_grad=True)
     assert gradcheck(of_value, (value, other))
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda a: a.index_select(-4, torch.tensor([0])), IndexError),
+        (lambda a: a.masked_select(-4, torch.ones(2, dtype=torch.bool)), IndexError),
+        (lambda a: a.narrow(-4, 0, 1), IndexError),
+        (lambda a: a.narrow(3, 0, 1), IndexError),
+        (lambda a: a.sum(-4), IndexError),
+        (lambda a: a.index_select(0, torch.ones(a.size(0), dtype=torch.bool)), TypeError),
+        (lambda a: a.masked_select(0, torch.arange(a.size(0))), TypeError),
+        (lambda a: a.masked_select_nnz(torch.arange(a.nnz()), "coo"), TypeError),
+        (lambda a: a[..., 0, 0, 0, 0], SyntaxError),
+        (lambda a: a + 1, TypeError),
+        (lambda a: a * 2, TypeError),
+        (lambda a: a.sparse_resize((-1, 3)), ValueError),
+        (lambda a: a.set_value(torch.ones(a.nnz() + 1), "csc"), ValueError),
+    ],
+)
+def test_what_cannot_be_selected_or_set(call, error):
+    with pytest.raises(error):
+        call(sparse("square", components=(2,)))
+
+
+def test_extrema_of_all_share_their_gradient():
+    value = torch.ones(4, requires_grad=True)
+    SparseTensor(row=torch.arange(4), col=torch.arange(4), value=value).max().backward()
+    torch.testing.assert_close(value.grad, torch.full((4,), 0.25))
+
+
+def test_scipy_matrices_stay_as_they_are():
+    matrix = scipy.sparse.csr_matrix((np.array([1.0, 2.0]), np.array([1, 0]), np.array([0, 2])), (1, 2))
+    out = SparseTensor.from_scipy(matrix)
+    out.storage.value().zero_()
+    np.testing.assert_array_equal(matrix.indices, [1, 0])
+    np.testing.assert_array_equal(matrix.data, [1.0, 2.0])

@@ -201,6 +201,9 @@ def test_spmm_of_index_and_value_gradients_and_errors():
         torch_sparse.spmm(index, value, 3, 5, mat)
     with pytest.raises(ValueError, match="destination"):
         torch_sparse.spmm(index, value, 2, 4, mat)
+    for size in (1, 99):
+        with pytest.raises(ValueError, match="value"):
+            torch_sparse.spmm(torch.tensor([[0, 1], [1, 0]]), torch.ones(size), 2, 2, torch.ones(2, 1))
     with pytest.raises(ValueError, match="source"):
         torch_sparse.spmm(index, value, 3, 3, mat[:3])
 
@@ -330,3 +333,45 @@ def test_compile():
     torch.testing.assert_close(
         torch.autograd.grad(compiled(x).sum(), x), torch.autograd.grad(matmul(matrix, x).sum(), x)
     )
+
+
+def product_of(
+    row: torch.Tensor, rowptr: torch.Tensor, col: torch.Tensor, x: torch.Tensor, sizes: tuple[int, int]
+) -> torch.Tensor:
+    return torch_sparse.matmul(SparseTensor(row, rowptr, col, None, sizes, True, True), x, "sum")
+
+
+ROW, ROWPTR, COL = torch.tensor([0, 0, 1]), torch.tensor([0, 2, 3]), torch.tensor([0, 1, 1])
+
+
+def test_torchscript_with_more_rows_than_columns():
+    x = torch.rand(5, 2, requires_grad=True)
+    torch.jit.script(product_of)(ROW, ROWPTR, COL, x, (2, 2)).sum().backward()
+    torch.testing.assert_close(x.grad, torch.tensor([[1.0], [2.0], [0.0], [0.0], [0.0]]).expand(5, 2))
+
+
+FAR = 10**9
+BAD_ENTRIES = [
+    (torch.tensor([0, FAR, 1]), ROWPTR, COL),
+    (ROW, torch.tensor([0, FAR, 3]), COL),
+    (ROW, ROWPTR, torch.tensor([0, FAR, 1])),
+]
+
+
+@pytest.mark.parametrize("entries", BAD_ENTRIES)
+def test_torchscript_refuses_bad_indices(entries):
+    with pytest.raises(torch.jit.Error):
+        torch.jit.script(product_of)(*entries, torch.rand(2, 2, requires_grad=True), (2, 2))
+
+
+@pytest.mark.parametrize("entries", BAD_ENTRIES[1:])
+def test_compiled_products_refuse_bad_indices(entries):
+    compiled = torch.compile(product_of, backend="aot_eager", fullgraph=True)
+    with pytest.raises(RuntimeError, match=r"rowptr|col"):
+        compiled(*entries, torch.rand(2, 2), (2, 2))
+
+
+def test_pointers_out_of_order_are_refused():
+    rowptr = torch.tensor([0, 99, 3])  # the sum of the counts is right
+    with pytest.raises(ValueError, match="negative"):
+        SparseTensor(rowptr=rowptr, col=COL, is_sorted=True, trust_data=True).storage.row()

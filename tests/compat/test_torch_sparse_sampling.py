@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphkern.compat import torch_sparse
-from graphkern.compat.torch_sparse import SparseTensor
+from graphkern.compat.torch_sparse import SparseTensor, _sampling
 from tests.compat.torch_sparse_matrices import all_edges, check_edges, column, random_graph, uniform
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.usefixtures("enabled")]
@@ -205,3 +205,20 @@ def test_reverse_cuthill_mckee_and_partition():
         matrix.partition(2)
     with pytest.raises(ValueError, match="num_parts"):
         matrix.partition(0)
+
+
+@pytest.mark.parametrize("node", [-2, 9])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ptr, col, nodes: torch_sparse.neighbor_sample(ptr, col, nodes, [], False, True),
+        lambda ptr, col, nodes: torch_sparse.neighbor_sample(ptr, col, nodes, [], False, False),
+        lambda ptr, col, nodes: torch_sparse.ego_k_hop_sample_adj(ptr, col, nodes, 0, 1, False),
+        lambda ptr, col, nodes: _sampling.relabel_one_hop(ptr, col, None, nodes, False),
+        lambda ptr, col, nodes: _sampling.saint_subgraph(nodes, ptr, col, col),
+        lambda ptr, col, nodes: SparseTensor(rowptr=ptr, col=col).sample(1, nodes),
+    ],
+)
+def test_nodes_that_are_not_there(call, node):
+    with pytest.raises(ValueError, match="must be in"):
+        call(torch.tensor([0, 1, 2, 2]), torch.tensor([1, 2]), torch.tensor([node, node]))

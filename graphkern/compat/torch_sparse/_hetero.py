@@ -165,6 +165,8 @@ def hgt_sample(
         2006 (doi:10.1016/j.ipl.2005.11.003).
     """
     types = {name: _split(name) for name in colptr_dict}
+    for name in set(colptr_dict) - set(row_dict):
+        raise ValueError(f"row_dict lacks {name!r}")
     needed = {kind for source, _, destination in types.values() for kind in (source, destination)}
     for kind in (needed | set(input_node_dict)) - set(num_samples_dict):
         raise ValueError(f"num_samples_dict lacks {kind!r}")

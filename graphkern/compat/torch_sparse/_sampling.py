@@ -12,6 +12,7 @@ from graphkern import ops
 from graphkern._kept import kept_with
 from graphkern.compat._graph import fanouts, random_seed, width
 from graphkern.compat.torch_sparse._check import check_value
+from graphkern.compat.torch_sparse.utils import repeated
 from graphkern.csr import CSR, check_range
 
 
@@ -23,7 +24,7 @@ def edges_of(ptr: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
     begin = ptr[nodes]
     count = ptr[nodes + 1] - begin
     total = int(count.sum())
-    owner = torch.repeat_interleave(torch.arange(nodes.numel(), device=nodes.device), count, output_size=total)
+    owner = repeated(count, total)
     offset = begin - (torch.cumsum(count, 0) - count)
     return owner, offset[owner] + torch.arange(total, device=nodes.device)
 

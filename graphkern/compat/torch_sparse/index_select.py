@@ -9,6 +9,7 @@ from graphkern.compat.torch_sparse._check import axis_of
 from graphkern.compat.torch_sparse.storage import SparseStorage, get_layout
 from graphkern.compat.torch_sparse.tensor import SparseTensor
 from graphkern.compat.torch_sparse.transpose import t
+from graphkern.compat.torch_sparse.utils import repeated
 
 
 def index_select(src: SparseTensor, dim: int, idx: Tensor) -> SparseTensor:
@@ -41,8 +42,7 @@ def _rows(src: SparseTensor, idx: Tensor) -> SparseTensor:
     rowcount = src.storage.rowcount()[idx]
     rowptr = torch.cat([col.new_zeros(1), torch.cumsum(rowcount, 0)])
     num_edges = int(rowptr[-1])
-    edge = torch.repeat_interleave(begin[:-1][idx] - rowptr[:-1], rowcount, output_size=num_edges)
-    edge = edge + torch.arange(num_edges, device=col.device)
+    edge = (begin[:-1][idx] - rowptr[:-1])[repeated(rowcount, num_edges)] + torch.arange(num_edges, device=col.device)
     storage = SparseStorage(
         rowptr=rowptr,
         col=col[edge],

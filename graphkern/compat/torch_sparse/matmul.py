@@ -7,7 +7,7 @@ from torch import Tensor
 from graphkern.compat.torch_sparse import _product
 from graphkern.compat.torch_sparse._check import check_pointers, check_range, resized
 from graphkern.compat.torch_sparse.tensor import SparseTensor
-from graphkern.compat.torch_sparse.utils import segment
+from graphkern.compat.torch_sparse.utils import repeated, segment
 
 
 def _scripted(src: SparseTensor, other: Tensor, reduce: str) -> tuple[Tensor, Tensor]:
@@ -147,7 +147,7 @@ def _spspmm_by_entries(src: SparseTensor, value: Tensor, other: SparseTensor, ot
     count = other.storage.rowcount()[col]
     begin = other.storage.rowptr()[col] - (torch.cumsum(count, 0) - count)
     num_products = int(count.sum())
-    left = torch.repeat_interleave(torch.arange(col.numel(), device=col.device), count, output_size=num_products)
+    left = repeated(count, num_products)
     right = begin[left] + torch.arange(num_products, device=col.device)
     out = SparseTensor(
         row=row[left],

@@ -47,8 +47,18 @@ def _kept_rowptr(row: Tensor, num_rows: int) -> Tensor:
 
 def ptr2ind(ptr: Tensor, num_edges: int) -> Tensor:
     """[E] the segment of each entry; ptr [S + 1] runs from 0 to E and never decreases."""
-    segments = torch.arange(ptr.numel() - 1, dtype=ptr.dtype, device=ptr.device)
-    return torch.repeat_interleave(segments, ptr[1:] - ptr[:-1], output_size=num_edges)
+    return repeated(ptr[1:] - ptr[:-1], num_edges)
+
+
+def repeated(count: Tensor, total: int) -> Tensor:
+    """[total] each place in count [S] as often as it says. Raises ValueError (compiled: RuntimeError) for a negative
+    count, with which repeat_interleave would write out of bounds, or for another total."""
+    if torch.compiler.is_compiling():
+        torch._assert_async((count >= 0).all() & (count.sum() == total), "counts do not fit")
+    elif bool((count < 0).any()) or int(count.sum()) != total:
+        raise ValueError(f"counts must not be negative and must make {total}: are pointers in order?")
+    places = torch.arange(count.numel(), dtype=count.dtype, device=count.device)
+    return torch.repeat_interleave(places, count, output_size=total)
 
 
 def ascending(row: Tensor, col: Tensor) -> tuple[Tensor, Tensor]:
