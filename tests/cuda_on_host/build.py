@@ -69,8 +69,12 @@ WHY_NOT = _why_not()
 NEEDS_COMPILER = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 
-def build(name: str, folder: Path, files: Sequence[Path]) -> Path:
-    """The library of one build with the launchers in files; compiles what changed since the last time."""
+KERNELS, FAULTS = "libkernels.so", "libfaults.so"
+
+
+def build(name: str, folder: Path, files: Sequence[Path], library: str = KERNELS) -> Path:
+    """The library of one build with the launchers in files, or with the planted faults (small: reports look up lines in
+    it); compiles what changed since the last time."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "build.ninja").write_text(_rules(name, folder) + _targets(name, files))
     prefix, text = folder / "prefix.h", (HERE / "device" / "prefix.h").read_text()
@@ -78,10 +82,10 @@ def build(name: str, folder: Path, files: Sequence[Path]) -> Path:
         prefix.write_text(text)
     beside_python = Path(sys.executable).with_name("ninja")
     ninja = str(beside_python) if beside_python.exists() else "ninja"
-    done = subprocess.run([ninja, "-j2", "-C", str(folder)], capture_output=True, text=True)
+    done = subprocess.run([ninja, "-j2", "-C", str(folder), library], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"the {name} build failed:\n{done.stdout[-6000:]}")
-    return folder / "libkernels.so"
+    return folder / library
 
 
 def _rules(name: str, folder: Path) -> str:
@@ -107,17 +111,17 @@ build prefix.h.gch: prefix prefix.h
 
 
 def _targets(name: str, files: Sequence[Path]) -> str:
-    lines, objects = [], []
+    lines, device = [], []
     for path in sorted((HERE / "device").glob("*.cpp")):
-        objects.append(f"{path.stem}.o")
-        lines.append(f"build {objects[-1]}: device {path}")
+        device.append(f"{path.stem}.o")
+        lines.append(f"build {device[-1]}: device {path}")
         if path.name in ON_DEVICE:
             lines.append(f"  more = {'$kernels' if name == 'asan' else ''}")
-    for path in [*files, HERE / "faults.cpp"]:
-        objects.append(f"{path.stem}.o")
-        lines.append(f"build {objects[-1]}: kernel {path} | prefix.h.gch")
-    lines.append(f"build libkernels.so: link {' '.join(objects)}")
-    lines.append(f"  sanitize = {'-fsanitize=address' if name == 'asan' else ''}")
+    faults = HERE / "faults.cpp"
+    lines += [f"build {path.stem}.o: kernel {path} | prefix.h.gch" for path in [*files, faults]]
+    for library, linked in ((KERNELS, files), (FAULTS, [faults])):
+        lines.append(f"build {library}: link {' '.join([*device, *(f'{path.stem}.o' for path in linked)])}")
+        lines.append(f"  sanitize = {'-fsanitize=address' if name == 'asan' else ''}")
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -22,8 +22,11 @@ def _run_all() -> dict[str, Any]:
 
 
 def pytest_collection_modifyitems(config, items):
-    waiting = [item for item in items if "host_runs" in getattr(item, "fixturenames", ())]
-    items[:] = [item for item in items if item not in set(waiting)] + waiting
+    waiting, after = (
+        [item for item in items if name in getattr(item, "fixturenames", ())]
+        for name in ("host_runs", "after_host_runs")
+    )
+    items[:] = [item for item in items if item not in {*waiting, *after}] + waiting + after
     if waiting and build.WHY_NOT is None and not config.option.collectonly:
         pool = ThreadPoolExecutor(1)
         config.stash[RUNS] = pool.submit(_run_all)
@@ -33,3 +36,10 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session")
 def host_runs(pytestconfig: pytest.Config) -> Future:
     return pytestconfig.stash[RUNS]
+
+
+@pytest.fixture(scope="session")
+def after_host_runs(pytestconfig: pytest.Config) -> None:
+    """Waits for the host runs where the session has them: their folders are built in by one at a time."""
+    if RUNS in pytestconfig.stash:
+        wait([pytestconfig.stash[RUNS]])

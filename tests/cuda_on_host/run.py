@@ -24,10 +24,10 @@ from tests.cuda_on_host import build  # noqa: E402
 FOLDER = HERE.parents[1] / "build" / "cuda_on_host"
 
 
-def prepare(name: str, folders: Sequence[str] = ()) -> Path:
-    """The library of one build, with the launchers in the named folders of csrc."""
+def prepare(name: str, folders: Sequence[str] = (), library: str = build.KERNELS) -> Path:
+    """The library of one build, with the launchers in the named folders of csrc, or with the planted faults."""
     chosen = "-".join(sorted(folders))[:100] or "all"
-    return build.build(name, FOLDER / f"{chosen}-{name}", build.sources(folders))
+    return build.build(name, FOLDER / f"{chosen}-{name}", build.sources(folders), library)
 
 
 def outcomes(library: Path, name: str, remove: bool = False) -> dict[str, list[dict[str, Any]]]:

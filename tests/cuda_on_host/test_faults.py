@@ -69,8 +69,8 @@ print(json.dumps(said))
 
 
 @pytest.mark.parametrize("name", list(build.BUILDS))
-def test_planted_faults_are_seen(name: str) -> None:
-    library = build.build(name, run.FOLDER / f"faults-{name}", [])  # small: reports look up lines in it
+def test_planted_faults_are_seen(name: str, after_host_runs: None) -> None:
+    library = run.prepare(name, library=build.FAULTS)
     command = [sys.executable, "-c", SCRIPT, str(library), *PLANTED[name], "sound"]
     done = subprocess.run(command, env=build.environment(name), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -19,7 +19,7 @@ SUITE = Suite(
     cases=(
         Case("tiny", _make(4, 9, 3, 2), tiny=True),
         Case("tiny-one", _make(1, 4, 1, 3), tiny=True),
-        Case("many", _make(200, 2000, 16, 24)),
+        Case("many", _make(80, 800, 16, 24)),
         Case("long", _make(5, 9000, 33, 17, hub=8000)),
         Case("wide", _make(3, 100, 200, 300)),
         Case("empty", _make(3, 0, 4, 5)),
