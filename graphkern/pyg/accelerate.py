@@ -41,7 +41,7 @@ def accelerate(model: Model) -> Model:
     an explainer, or features [B, N, F] of several copies of a graph.
 
     With ``torch.compile(model, fullgraph=True)``, to be called afterwards, the CSR is built in the compiled graph, at
-    each call; a ``graphkern.CSR`` saves that.
+    each call; a ``graphkern.CSR`` saves that. TorchScript does not compile the fused layers.
 
     Args:
         model: any module; its layers of exactly these classes are taken, at any depth. The model may be on any device.
