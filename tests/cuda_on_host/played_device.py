@@ -31,8 +31,7 @@ class Device:
     def __init__(self, library: Path) -> None:
         torch.ops.load_library(library)
         self._control = ctypes.CDLL(str(library))
-        for function in ("on_host_sites", "on_host_fault"):
-            getattr(self._control, function).restype = ctypes.c_char_p
+        self._control.on_host_sites.restype = ctypes.c_char_p
         self._control.on_host_schedule.argtypes = [ctypes.c_uint64, ctypes.c_int, ctypes.c_double]
         self.ops = sorted(name for name in OPS if self._has_kernel(name))
         self.served: Counter[str] = Counter()  # calls by operator
@@ -54,8 +53,10 @@ class Device:
         self._control.on_host_remove(site.encode())
 
     def fault(self, name: str) -> str | None:
-        """What is said of a kernel of faults.cpp."""
-        said = self._control.on_host_fault(name.encode())
+        """What is said of a kernel of faults.cpp, in the library of those."""
+        function = self._control.on_host_fault
+        function.restype = ctypes.c_char_p
+        said = function(name.encode())
         return None if said is None else said.decode()
 
     @contextlib.contextmanager
