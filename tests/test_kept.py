@@ -49,6 +49,15 @@ def test_ends_with_the_tensor():
     assert alive() is None
 
 
+def test_what_an_evaluation_built_serves_training():
+    tensor = torch.zeros(2)
+    with torch.inference_mode():
+        kept_with((tensor,), "ones", lambda: torch.ones(2))
+    x = torch.ones(2, requires_grad=True)
+    (x * kept_with((tensor,), "ones", lambda: torch.zeros(2))).sum().backward()
+    assert x.grad.tolist() == [1, 1]
+
+
 def test_keeps_nothing_with_inference_tensors():
     build = Counter()
     with torch.inference_mode():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -39,9 +38,9 @@ class Edges(NamedTuple):
         if values.shape[0] != self.adj.num_edges:
             raise ValueError(f"there are values for {values.shape[0]} edges but the graph has {self.adj.num_edges}")
         edge_id = self.adj._edge_id
-        if torch.compiler.is_compiling() or values.requires_grad:
+        if values.requires_grad:
             return values.index_select(0, edge_id)
-        return kept_with((values, edge_id), ("pyg", "in CSR order"), lambda: values.index_select(0, edge_id))
+        return kept_with((values, edge_id), "pyg: in CSR order", lambda: values.index_select(0, edge_id))
 
 
 def edges_of(graph: Any, num_sources: int, num_destinations: int) -> Edges:
@@ -84,7 +83,7 @@ def _of_pairs(edge_index: Tensor, num_sources: int, num_destinations: int) -> CS
         pairs = pairs if pairs.dtype in INDEX_DTYPES else pairs.long()
         return _narrow(CSR.from_edge_index(pairs, num_destinations, num_sources))
 
-    return _once((edge_index,), ("pairs", num_destinations, num_sources), build)
+    return kept_with((edge_index,), ("pyg: pairs", num_destinations, num_sources), build)
 
 
 def _narrow(adj: CSR) -> CSR:
@@ -106,7 +105,7 @@ def _of_torch_sparse(matrix: Tensor) -> Edges:
         row, column = matrix._indices()
         return _narrow(CSR.from_edge_index(torch.stack([column, row]), matrix.shape[0], matrix.shape[1]))
 
-    adj = _once((matrix,), ("torch.sparse",), build)
+    adj = kept_with((matrix,), "pyg: torch.sparse", build)
     value = matrix._values() if matrix.layout == torch.sparse_coo else matrix.values()
     edges = Edges(adj, None, "torch.sparse")
     return edges._replace(value=edges.in_csr_order(value))
@@ -124,16 +123,4 @@ def _of_sparse_tensor(matrix: Any) -> Edges:
     def build() -> CSR:
         return CSR(pointers.detach(), columns.detach(), num_columns)
 
-    return Edges(_once((columns, pointers), ("SparseTensor", num_columns), build), value, "SparseTensor")
-
-
-def _once(tensors: tuple[Tensor, ...], key: tuple, build: Callable[[], CSR]) -> CSR:
-    """What build makes, kept with the tensors; a compiled graph makes it anew."""
-    if torch.compiler.is_compiling():
-        return build()
-
-    def outside_inference() -> CSR:
-        with torch.inference_mode(False), torch.no_grad():  # what is kept must serve training too
-            return build()
-
-    return kept_with(tensors, ("pyg", *key), outside_inference)
+    return Edges(kept_with((columns, pointers), ("pyg: SparseTensor", num_columns), build), value, "SparseTensor")
