@@ -67,7 +67,8 @@ def test_says_what_it_did_and_what_it_left():
         pass
 
     model = nn.ModuleDict({
-        "gcn": pyg.GCNConv(F, F), "mine": Mine(F, F), "cheb": pyg.ChebConv(F, F, 2), "lstm": pyg.SAGEConv(F, F, "lstm"),
+        "gcn": pyg.GCNConv(F, F), "mine": Mine(F, F), "cheb": pyg.ChebConv(F, F, 2),
+        "median": pyg.GATv2Conv(F, F, aggr="median"),
         "back": pyg.GATConv(F, F, flow="target_to_source"), "lazy": pyg.GATConv(-1, F), "linear": nn.Linear(F, F),
     })  # fmt: skip
     with pytest.warns(UserWarning, match="mine: left as it is: Mine: there is no fused one"):
@@ -77,7 +78,7 @@ def test_says_what_it_did_and_what_it_left():
     assert done.left == {
         "mine": "Mine: there is no fused one",
         "cheb": "ChebConv: there is no fused one",
-        "lstm": "SAGEConv: no kernel for aggr 'lstm'",
+        "median": "GATv2Conv: no kernel for aggr 'median'",
         "back": "GATConv: flow is 'target_to_source'",
         "lazy": "GATConv: its input channels are not known before its first call",
     }
@@ -92,8 +93,8 @@ def test_says_what_it_did_and_what_it_left():
     [
         (lambda: pyg.GATConv(F, F, aggr="mean"), "no kernel for aggr 'mean'"),
         (lambda: pyg.GATConv(F, F, fill_value="mul", edge_dim=2), "no kernel for fill_value 'mul'"),
-        (lambda: pyg.SAGEConv(F, F, aggr=["mean", "max"]), r"no kernel for aggr \['mean', 'max'\]"),
-        (lambda: pyg.SAGEConv(F, F, decomposed_layers=2), "decomposed_layers is above 1"),
+        (lambda: pyg.GATv2Conv(F, F, aggr=["mean", "max"]), r"no kernel for aggr \['mean', 'max'\]"),
+        (lambda: pyg.GATv2Conv(F, F, decomposed_layers=2), "decomposed_layers is above 1"),
     ],
 )
 def test_reasons(layer, reason):
