@@ -266,6 +266,12 @@ def _check_layout(indptr: Tensor, indices: Tensor, num_cols: int, edge_id: Tenso
 
 
 def _check_values(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
+    """ValueError; a compiled graph looks at each call and raises RuntimeError."""
+    if torch.compiler.is_compiling():
+        ordered = (indptr[1:] >= indptr[:-1]).all() & (indptr[0] == 0) & (indptr[-1] == indices.shape[0])
+        torch._assert_async(ordered, "indptr does not rise from 0 to the number of edges")
+        check_range(indices, num_cols, "indices")
+        return
     first, last = int(indptr[0]), int(indptr[-1])
     if first != 0 or last != indices.shape[0]:
         raise ValueError(f"indptr must run from 0 to {indices.shape[0]} (edges) but runs from {first} to {last}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkern._kept import kept_with
-from graphkern.csr import CSR, check_range
+from graphkern.csr import CSR
 
 
 def graph_of(rowptr: Tensor, col: Tensor, num_cols: int | None = None) -> CSR:
@@ -20,11 +20,6 @@ def graph_of(rowptr: Tensor, col: Tensor, num_cols: int | None = None) -> CSR:
     Raises: TypeError, ValueError: as CSR. A compiled graph reads the values in each call and raises RuntimeError.
     """
     num_cols = rowptr.numel() - 1 if num_cols is None else num_cols
-    if torch.compiler.is_compiling():
-        ordered = (rowptr[1:] >= rowptr[:-1]).all() & (rowptr[0] == 0) & (rowptr[-1] == col.numel())
-        torch._assert_async(ordered, "rowptr is not in order")
-        check_range(col, num_cols, "col")
-        return CSR(rowptr, col, num_cols, validate=False)
     return kept_with((rowptr, col), ("compat.graph", num_cols), lambda: CSR(rowptr.detach(), col.detach(), num_cols))
 
 

@@ -40,8 +40,6 @@ def rowptr_of(row: Tensor, num_rows: int) -> Tensor:
 
 
 def _kept_rowptr(row: Tensor, num_rows: int) -> Tensor:
-    if torch.compiler.is_compiling():
-        return ind2ptr(row, num_rows)
     return kept_with((row,), ("torch_sparse.rowptr", num_rows), lambda: ind2ptr(row, num_rows))
 
 
